@@ -1,0 +1,1 @@
+"""The transactional store: contacts, consents, cycles, decisions and messages."""
