@@ -1,0 +1,1 @@
+"""What `./do bench` measures: one file a case, ratios within one run."""

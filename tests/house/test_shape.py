@@ -1,0 +1,144 @@
+"""The house as DESIGN draws it: sizes, names, who imports what, what crosses a task border."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HOUSE = ("deploy", "flows", "tasks", "winback")
+LONGEST_MODULE, LONGEST_FUNCTION = 400, 50
+BORDER_TYPES = {"str", "int", "float", "bool", "date", "datetime", "None"}
+
+
+def modules(*folders: str) -> list[Path]:
+    return sorted(file for folder in folders for file in (ROOT / folder).rglob("*.py"))
+
+
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+
+
+def functions(file: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [node for node in ast.walk(tree(file)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def place(file: Path, node: ast.AST | None = None) -> str:
+    return f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}"
+
+
+def imported(file: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def test_a_module_stays_readable():
+    sources = [*modules(*HOUSE, "bench", "tests"), ROOT / "do"]
+    long = {place(file): count for file in sources if (count := len(file.read_text("utf-8").splitlines())) > 400}
+    assert not long, f"modules over {LONGEST_MODULE} lines"
+
+
+def test_a_function_stays_readable():
+    long = [
+        f"{place(file, node)} {node.name}: {size} lines"
+        for file in [*modules(*HOUSE, "bench"), ROOT / "do"]
+        for node in functions(file)
+        if (size := (node.end_lineno or 0) - node.lineno + 1) > LONGEST_FUNCTION
+    ]
+    assert not long, f"functions over {LONGEST_FUNCTION} lines"
+
+
+def test_a_file_name_stands_once():
+    stems = Counter(file.stem for file in modules(*HOUSE) if not file.stem.startswith("__"))
+    assert not [name for name, count in stems.items() if count > 1]
+
+
+def test_no_drawer_for_odds_and_ends():
+    drawers = {"utils", "util", "helpers", "helper", "common", "misc", "base", "tools"}
+    assert not [place(file) for file in modules(*HOUSE, "bench") if file.stem in drawers]
+
+
+def test_no_file_is_named_like_the_standard_library():
+    import sys  # noqa: PLC0415  only this test asks for the names
+
+    mistakable = [place(file) for file in modules("flows", "tasks", "deploy") if file.stem in sys.stdlib_module_names]
+    assert not mistakable
+
+
+def test_only_flows_and_tasks_import_prefect():
+    knowing = [place(file) for file in modules("winback", "deploy", "bench") if "prefect" in imported(file)]
+    assert not knowing
+
+
+def test_flows_and_tasks_import_at_the_top():
+    inner = [
+        place(file, node)
+        for file in modules("flows", "tasks")
+        for function in functions(file)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert not inner
+
+
+def test_every_public_function_says_what_it_does():
+    silent = [
+        f"{place(file, node)} {node.name}"
+        for file in modules(*HOUSE)
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
+        and not is_nested(file, node)
+    ]
+    assert not silent
+
+
+def is_nested(file: Path, node: ast.AST) -> bool:
+    """Tell whether a definition stands inside a function, where nobody outside can call it."""
+    return any(node in ast.walk(function) for function in functions(file) if function is not node)
+
+
+def is_task(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    names = [ast.unparse(item.func if isinstance(item, ast.Call) else item) for item in node.decorator_list]
+    return any(name in {"task", "prefect.task"} for name in names)
+
+
+def test_task_signatures_carry_ids_dates_and_counts_only():
+    """No frame and no person crosses a task border: what does is stored by Prefect."""
+    wide = []
+    for file in modules("tasks", "flows"):
+        for node in filter(is_task, functions(file)):
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            names = {argument.arg: ast.unparse(argument.annotation or ast.Constant("?")) for argument in arguments}
+            wide += [
+                f"{place(file, node)} {node.name}({name}: {kind})"
+                for name, kind in names.items()
+                if not set(kind.replace(" ", "").split("|")) <= BORDER_TYPES
+            ]
+    assert not wide
+
+
+@pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX", "pragma:"])
+def test_nothing_is_left_for_later(word):
+    left = [place(file) for file in modules(*HOUSE, "bench") if word in file.read_text("utf-8")]
+    assert not left
+
+
+def test_every_lint_exception_gives_its_reason():
+    bare = [
+        f"{file.relative_to(ROOT)}:{number}: {line.strip()}"
+        for file in modules(*HOUSE, "bench")
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1)
+        for marker in ("# noqa: ", "# type: ignore[")
+        if marker in line and len(line.split(marker, 1)[1].split()) < 3
+    ]
+    assert not bare
