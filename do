@@ -127,8 +127,10 @@ def uv_settings() -> dict:
 
 def install() -> None:
     """Install the locked requirements and the project, by uv where it works and by pip where it does not."""
-    pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    locked, project = ["--require-hashes", "-r", LOCK], ["--no-deps", "--no-build-isolation", "-e", ROOT]
+    pip = [PYTHON, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    # The lock is complete, so nothing is resolved again: pip would stumble over extras it sees twice.
+    locked = ["--no-deps", "--require-hashes", "-r", LOCK]
+    project = ["--no-deps", "--no-build-isolation", "-e", ROOT]
     uv = [PYTHON, "-m", "uv", "pip", "install", "--quiet", "--python", PYTHON]
     settings = uv_settings()
     if run([*pip, "--require-hashes", "--only-binary", ":all:", "-r", UV_LOCK], quiet=True) == 0:
@@ -196,8 +198,9 @@ def check() -> int:
 
 
 def newer_python() -> str | None:
-    """Return another Python on this machine that is new enough, if there is one."""
-    return next(filter(None, (shutil.which(f"python3.{minor}") for minor in range(14, OLDEST[1] - 1, -1))), None)
+    """Return another Python on this machine that is new enough and starts, if there is one."""
+    found = (shutil.which(f"python3.{minor}") for minor in range(OLDEST[1], OLDEST[1] + 4))
+    return next((path for path in found if path and run([path, "-c", ""], quiet=True) == 0), None)
 
 
 def main(arguments: list[str]) -> int:

@@ -16,6 +16,7 @@ PERMISSIVE = re.compile(
 )
 # A licence that asks for more than a notice, and why it is fine here.
 KNOWN = {
+    "text-unidecode": "Artistic or GPL at the user's choice: Artistic is ours",
     "psycopg": "LGPL-3.0: used as a library, not changed; optional",
     "psycopg-binary": "LGPL-3.0: used as a library, not changed; optional",
 }
