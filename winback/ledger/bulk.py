@@ -1,0 +1,227 @@
+"""Whole frames into the ledger and out of it, as fast as each database allows.
+
+SQLite: prepared statements over blocks of tuples. PostgreSQL: ``COPY`` into a temporary table, then one statement.
+Values go through Arrow, so that both databases get, and give back, the same ones. Must never happen: a Python step
+a row.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+from sqlalchemy import BigInteger, Date, Double, Integer, SmallInteger, Text
+
+from winback.ledger.columns import Instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import Connection, Select, Table
+    from sqlalchemy.types import TypeEngine
+
+_BLOCK_ROWS = 10_000
+_ARROW_TYPES: tuple[tuple[type[TypeEngine[Any]], Any], ...] = (
+    (Date, pa.date32()),
+    (Instant, pa.timestamp("us", tz="UTC")),
+    (SmallInteger, pa.int64()),
+    (BigInteger, pa.int64()),
+    (Integer, pa.int64()),
+    (Double, pa.float64()),
+    (Text, pa.string()),
+)
+
+
+def insert_new(connection: Connection, table: Table, frame: pd.DataFrame) -> int:
+    """Insert the rows that break no unique rule, and return how many those were.
+
+    Parameters
+    ----------
+    connection : inside ``ledger.writing()``
+    table : of :mod:`winback.ledger.schema`
+    frame : columns named as the table's; those left out get their default
+
+    Raises
+    ------
+    ValueError
+        If a column is none of the table's, or an instant is naive.
+    """
+    return _write(connection, table, frame, into=_insert(connection, table, frame, "DO NOTHING"))
+
+
+def upsert(connection: Connection, table: Table, frame: pd.DataFrame, *, update: Sequence[str]) -> int:
+    """Insert rows; where the primary key is there already, set the columns ``update`` instead. Return the rows written.
+
+    No key may stand in the frame twice.
+    """
+    quote = connection.dialect.identifier_preparer.quote
+    key = ", ".join(quote(column.name) for column in table.primary_key)
+    setting = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in update)
+    return _write(connection, table, frame, into=_insert(connection, table, frame, f"({key}) DO UPDATE SET {setting}"))
+
+
+def update_rows(
+    connection: Connection, table: Table, frame: pd.DataFrame, *, key: Sequence[str], only_where: str = ""
+) -> int:
+    """Set every column of the frame that is not in ``key``, in the rows that ``key`` names; return how many.
+
+    ``only_where`` is a further condition in SQL on the table's columns, written in our code, never from outside.
+    """
+    quote = connection.dialect.identifier_preparer.quote
+    values = [str(name) for name in frame.columns if name not in key]
+    guard = f" AND {only_where}" if only_where else ""
+    if connection.dialect.name == "sqlite":
+        setting = ", ".join(f"{quote(name)} = ?" for name in values)
+        where = " AND ".join(f"{quote(name)} = ?" for name in key)
+        statement = f"UPDATE {table.name} SET {setting} WHERE {where}{guard}"  # noqa: S608  names of our own schema
+        return _write(connection, table, frame[[*values, *key]], into=statement)
+    setting = ", ".join(f"{quote(name)} = incoming.{quote(name)}" for name in values)
+    where = " AND ".join(f"{table.name}.{quote(name)} = incoming.{quote(name)}" for name in key)
+    statement = f"UPDATE {table.name} SET {setting} FROM incoming WHERE {where}{guard}"  # noqa: S608  as above
+    return _write(connection, table, frame, into=statement)
+
+
+def read_frame(connection: Connection, statement: Select[Any]) -> pd.DataFrame:
+    """Return what a SELECT gives, as a frame.
+
+    Returns
+    -------
+    one column an expression of the SELECT, by its name. Text: ``str``. Dates: ``datetime64[us]``, naive midnights.
+    Instants: ``datetime64[us, UTC]``. Whole numbers: ``int64`` where the column may not be NULL, ``Int64`` elsewhere.
+    Other numbers: ``float64``. Equal on both databases.
+    """
+    columns = list(statement.selected_columns)
+    cursor: Any = connection.execute(statement).cursor
+    rows = cursor.fetchall()
+    values: list[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
+    series = {
+        column.name: _to_series(found, column.type, is_optional=getattr(column, "nullable", True))
+        for column, found in zip(columns, values, strict=True)
+    }
+    return pd.DataFrame(series, columns=list(series))
+
+
+def _to_series(values: Sequence[Any], kind: TypeEngine[Any], *, is_optional: bool) -> pd.Series:
+    arrow = _arrow_type(kind)
+    if pa.types.is_string(arrow):
+        return pa.array(values, pa.large_string()).to_pandas()
+    if pa.types.is_integer(arrow):
+        return pd.Series(pd.array(values, dtype="Int64" if is_optional else "int64"))
+    if pa.types.is_floating(arrow):
+        return pd.Series(pa.array(values, arrow).to_numpy(zero_copy_only=False))
+    present = next((value for value in values if value is not None), None)
+    # SQLite hands dates and instants over as text, psycopg as objects.
+    array = pa.array(values, pa.string() if isinstance(present, str) else arrow)
+    if pa.types.is_date(arrow):
+        return array.cast(arrow).cast(pa.timestamp("us")).to_pandas()
+    return array.cast(pa.timestamp("us")).cast(arrow).to_pandas()
+
+
+def _arrow_type(kind: TypeEngine[Any]) -> Any:  # noqa: ANN401  pyarrow ships no types
+    for known, arrow in _ARROW_TYPES:
+        if isinstance(kind, known):
+            return arrow
+    message = f"no frame column for the database type {kind!r}"
+    raise ValueError(message)
+
+
+def _to_arrow(table: Table, frame: pd.DataFrame) -> Any:  # noqa: ANN401  pyarrow ships no types
+    """Return the frame with the types of the table's columns."""
+    unknown = sorted(set(frame.columns) - set(table.columns.keys()))
+    if unknown:
+        message = f"{table.name} has no column {', '.join(unknown)}"
+        raise ValueError(message)
+    return pa.table({name: _to_array(table, str(name), frame[name]) for name in frame.columns})
+
+
+def _to_array(table: Table, name: str, series: pd.Series) -> Any:  # noqa: ANN401  pyarrow ships no types
+    kind = _arrow_type(table.columns[name].type)
+    if pa.types.is_timestamp(kind) and isinstance(series.dtype, pd.DatetimeTZDtype):
+        series = series.dt.tz_convert("UTC")
+    elif pa.types.is_timestamp(kind) and series.notna().any():
+        series = pd.to_datetime(series, utc=True) if series.dtype == object else _refuse_naive(table, name)
+    array = pa.Array.from_pandas(series)
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    array = array.cast(kind, safe=False) if pa.types.is_date(kind) else array.cast(kind)
+    if pa.types.is_string(kind) and pc.any(pc.match_substring(array, "\0")).as_py():
+        # PostgreSQL cannot store this character; both databases must hold the same.
+        array = pc.replace_substring(array, "\0", "\N{REPLACEMENT CHARACTER}")
+    return array
+
+
+def _refuse_naive(table: Table, name: str) -> pd.Series:
+    message = f"{table.name}.{name} needs aware instants"
+    raise ValueError(message)
+
+
+def _insert(connection: Connection, table: Table, frame: pd.DataFrame, conflict: str) -> str:
+    quote = connection.dialect.identifier_preparer.quote
+    names = ", ".join(quote(str(name)) for name in frame.columns)
+    if connection.dialect.name == "sqlite":
+        places = ", ".join("?" * len(frame.columns))
+        return f"INSERT INTO {table.name} ({names}) VALUES ({places}) ON CONFLICT {conflict}"  # noqa: S608  our own names
+    return f"INSERT INTO {table.name} ({names}) SELECT {names} FROM incoming ON CONFLICT {conflict}"  # noqa: S608  as above
+
+
+def _write(connection: Connection, table: Table, frame: pd.DataFrame, *, into: str) -> int:
+    """Run the statement ``into`` for every row of the frame and return how many rows of the table it changed."""
+    if frame.empty:
+        return 0
+    data = _to_arrow(table, frame)
+    return (
+        _run_sqlite(connection, data, into)
+        if connection.dialect.name == "sqlite"
+        else _copy(connection, data, table, into)
+    )
+
+
+def _run_sqlite(connection: Connection, data: Any, statement: str) -> int:  # noqa: ANN401  pyarrow ships no types
+    raw: Any = connection.connection.dbapi_connection
+    before = raw.total_changes
+    cursor = raw.cursor()
+    try:
+        for rows in _blocks(data):
+            cursor.executemany(statement, rows)
+    finally:
+        cursor.close()
+    return int(raw.total_changes - before)
+
+
+def _blocks(data: Any) -> Iterator[Iterator[tuple[Any, ...]]]:  # noqa: ANN401  pyarrow ships no types
+    """Yield the rows as tuples of what sqlite3 stores: text for dates and instants, None for what is missing."""
+    for start in range(0, data.num_rows, _BLOCK_ROWS):
+        yield zip(*map(_for_sqlite, data.slice(start, _BLOCK_ROWS).columns), strict=True)
+
+
+def _for_sqlite(column: Any) -> list[Any]:  # noqa: ANN401  pyarrow ships no types
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("us")).cast(pa.string())
+    elif pa.types.is_date(column.type):
+        column = column.cast(pa.string())
+    values: list[Any] = column.to_pandas(integer_object_nulls=True).to_numpy(dtype=object, na_value=None).tolist()
+    return values
+
+
+def _copy(connection: Connection, data: Any, table: Table, statement: str) -> int:  # noqa: ANN401  pyarrow ships no types
+    quote = connection.dialect.identifier_preparer.quote
+    names = ", ".join(map(quote, data.column_names))
+    cursor: Any = connection.connection.cursor()
+    try:
+        shape = f"SELECT {names} FROM {table.name} WITH NO DATA"  # noqa: S608  names of our own schema
+        cursor.execute(f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS {shape}")
+        with cursor.copy(f"COPY incoming ({names}) FROM STDIN (FORMAT csv)") as copy:
+            for start in range(0, data.num_rows, _BLOCK_ROWS):
+                buffer = BytesIO()
+                csv.write_csv(data.slice(start, _BLOCK_ROWS), buffer, csv.WriteOptions(include_header=False))
+                copy.write(buffer.getvalue())
+        cursor.execute(statement)
+        written = int(cursor.rowcount)
+        cursor.execute("DROP TABLE incoming")
+    finally:
+        cursor.close()
+    return written

@@ -1,0 +1,127 @@
+"""Connections to the ledger's database, set up so that nothing committed can be lost.
+
+In: a URL. Out: a SQLAlchemy engine. SQLite: WAL, every commit on disk before it is answered (``synchronous=FULL``),
+write transactions take the lock at their start, the file is its owner's only. PostgreSQL: UTC, commits on disk.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError, OperationalError
+
+from winback.errors import Fault, SettingsError, StoreBusy, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BUSY_TIMEOUT_SECONDS = 10
+_VARIABLE = "WINBACK_DATABASE_URL"
+_BUSY_SIGNS = ("locked", "lock timeout", "deadlock", "could not serialize")
+
+
+@contextmanager
+def translated(url: URL) -> Iterator[None]:
+    """Turn what a driver says about an unusable database into our own errors, without anybody's values in them."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except DBAPIError as problem:
+        if not isinstance(problem, OperationalError) and type(problem) is not DatabaseError:
+            raise
+        said = str(problem.orig).strip().splitlines()[0] if str(problem.orig).strip() else "no answer"
+        where = url.render_as_string(hide_password=True)
+        if any(sign in said for sign in _BUSY_SIGNS):
+            what = f"the database {where} is in use by another process ({said}): try again when it has finished"
+            raise StoreBusy(what) from problem
+        what = f"the database {where} cannot be used: {said}. Check {_VARIABLE}, the file and the server"
+        raise StoreUnavailable(what) from problem
+
+
+def _parsed(url: str) -> URL:
+    """Return the URL, or say what is wrong with it (never showing a password)."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as problem:
+        what = "not a database URL: expected sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
+        raise SettingsError([Fault("environment", 0, _VARIABLE, what)]) from problem
+    if parsed.drivername in {"postgresql", "postgres"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql+psycopg"}:
+        what = f"unknown kind of database {parsed.drivername!r}: expected sqlite or postgresql+psycopg"
+        raise SettingsError([Fault("environment", 0, _VARIABLE, what)])
+    if parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}:
+        what = "a database in memory forgets who said stop: name a file (sqlite:///FILE)"
+        raise SettingsError([Fault("environment", 0, _VARIABLE, what)])
+    return parsed
+
+
+def database_file(url: URL) -> Path:
+    """Return the file of a SQLite URL."""
+    return Path(str(url.database))
+
+
+def make_engine(url: str, *, create: bool) -> Engine:
+    """Return the engine of a database URL; with ``create`` a missing SQLite file is made.
+
+    Raises
+    ------
+    SettingsError
+        If the URL names no database winback knows, or its driver is not installed.
+    StoreUnavailable
+        If the file is missing, or cannot be made.
+    """
+    parsed = _parsed(url)
+    if parsed.get_backend_name() == "sqlite":
+        _prepare_file(database_file(parsed), create=create)
+        engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    arguments = {"connect_timeout": 10, "application_name": "winback"}
+    try:
+        engine = create_engine(parsed, hide_parameters=True, pool_pre_ping=True, connect_args=arguments)
+    except ImportError as problem:
+        what = "the PostgreSQL driver is missing: install winback[postgres]"
+        raise SettingsError([Fault("environment", 0, _VARIABLE, what)]) from problem
+    event.listen(engine, "connect", _configure_postgresql)
+    return engine
+
+
+def _prepare_file(file: Path, *, create: bool) -> None:
+    """Make the file for its owner only, before SQLite would make it for everybody."""
+    if not file.exists() and not create:
+        raise StoreUnavailable(f"there is no database at {file}: run `winback db upgrade`, or name another project")
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.touch(mode=0o600, exist_ok=True)
+    except OSError as problem:
+        raise StoreUnavailable(f"the database {file} cannot be made: {problem}") from problem
+    with suppress(OSError):  # another owner's file keeps its mode
+        file.chmod(0o600)
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401  the driver's own connection
+    connection.isolation_level = None  # we begin transactions ourselves, in _begin_sqlite
+    cursor = connection.cursor()
+    for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -65536"):
+        cursor.execute(f"PRAGMA {setting}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    is_writing = connection.get_execution_options().get("winback_writing", False)
+    connection.exec_driver_sql(f"PRAGMA query_only = {'OFF' if is_writing else 'ON'}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+
+
+def _configure_postgresql(connection: Any, _record: object) -> None:  # noqa: ANN401  the driver's own connection
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET TIME ZONE 'UTC'; SET lock_timeout = '{BUSY_TIMEOUT_SECONDS}s'")
+        cursor.execute("SET synchronous_commit = on")
+    connection.commit()
