@@ -1,0 +1,163 @@
+"""E-mail addresses and telephone numbers in the one form that is compared, stored and sent to.
+
+In: the columns of a contacts feed. Out: the same rows with the normal form, or the reason why an address cannot be
+used. Must never happen: a contact that is dropped because an address is bad, or two spellings of one address that
+escape one suppression.
+
+Every distinct value is looked at once. The syntax of e-mail addresses follows RFC 5321 and 5322 as email-validator
+checks it, without asking the network; numbers follow the metadata of libphonenumber.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import email_validator
+import pandas as pd
+import phonenumbers
+from phonenumbers import timezone as phone_timezones
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_ADDRESS_CHARACTERS = 254
+# The local parts nearly everybody has. The library accepts all of them, which a property test shows; what does not
+# look like this goes to the library whole.
+_ORDINARY = r"[A-Za-z0-9]+(?:[._+-][A-Za-z0-9]+)*@[A-Za-z0-9.-]+"
+_MAX_LOCAL_CHARACTERS = 64
+_UNKNOWN_ZONE = "Etc/Unknown"
+_TEXTABLE = frozenset(
+    {
+        phonenumbers.PhoneNumberType.MOBILE,
+        phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE,
+        phonenumbers.PhoneNumberType.VOIP,
+        phonenumbers.PhoneNumberType.PERSONAL_NUMBER,
+    }
+)
+
+EmailForm = tuple[str | None, str | None, str | None]
+PhoneForm = tuple[str | None, str | None, str | None, str | None]
+
+
+def normalise_email(address: str) -> EmailForm:
+    """Return (shown form, comparison key, fault) of one address.
+
+    Examples
+    --------
+    >>> normalise_email("Ann.Lee@Example.COM")
+    ('Ann.Lee@example.com', 'ann.lee@example.com', None)
+    >>> normalise_email("nobody")
+    (None, None, 'email_invalid')
+    """
+    if not address:
+        return None, None, "email_missing"
+    if len(address) > MAX_ADDRESS_CHARACTERS:
+        return None, None, "email_too_long"
+    try:
+        read = email_validator.validate_email(address, check_deliverability=False)
+    except email_validator.EmailNotValidError as problem:
+        is_reserved = "special-use" in str(problem)
+        return None, None, "email_reserved_domain" if is_reserved else "email_invalid"
+    if read.ascii_email is None:
+        return read.normalized, None, "email_not_ascii"
+    return read.normalized, read.ascii_email.lower(), None
+
+
+def _ordinary_forms(addresses: pd.Series) -> dict[str, EmailForm]:
+    """Return the forms of plainly ordinary addresses: the library reads each distinct domain once."""
+    plain = addresses[addresses.str.fullmatch(_ORDINARY) & (addresses.str.len() <= MAX_ADDRESS_CHARACTERS)]
+    parts = plain.str.split("@", expand=True)
+    if parts.empty:
+        return {}
+    plain, parts = (
+        plain[parts[0].str.len() <= _MAX_LOCAL_CHARACTERS],
+        parts[parts[0].str.len() <= _MAX_LOCAL_CHARACTERS],
+    )
+    domains = {domain: normalise_email(f"a@{domain}") for domain in parts[1].unique()}
+    shown = {domain: form[0].removeprefix("a@") for domain, form in domains.items() if form[0] and form[0] == form[1]}
+    usable = parts[1].isin(shown)
+    normal = parts[0][usable] + "@" + parts[1][usable].map(shown)
+    keys = normal.str.lower()
+    is_short = normal.str.len() <= MAX_ADDRESS_CHARACTERS
+    rows = zip(plain[usable][is_short], normal[is_short], keys[is_short], strict=True)
+    return {given: (form, key, None) for given, form, key in rows}
+
+
+def normalise_emails(addresses: pd.Series) -> pd.DataFrame:
+    """Return the normal form of a column of e-mail addresses.
+
+    Parameters
+    ----------
+    addresses : texts without surrounding blanks, "" where there is none
+
+    Returns
+    -------
+    same index: email (shown form, keeps the case of the local part), email_key (lower-cased ASCII form, for
+    comparisons), email_fault (None, or ``email_missing``, ``email_invalid``, ``email_too_long``,
+    ``email_reserved_domain``, ``email_not_ascii``); an address with a fault is not written to
+    """
+    distinct = pd.Series(addresses.unique(), dtype="str")
+    forms = _ordinary_forms(distinct)
+    forms |= {address: normalise_email(address) for address in distinct if address not in forms}
+    return _columns(addresses, forms, ["email", "email_key", "email_fault"])
+
+
+def normalise_phone(number: str, region: str) -> PhoneForm:
+    """Return (E.164 form, type, candidate time zones joined by commas, fault) of one number.
+
+    Parameters
+    ----------
+    number : as a person writes it
+    region : ISO 3166 alpha-2 code that national numbers are read in; "" when nobody declared one
+
+    Examples
+    --------
+    >>> normalise_phone("06 12 34 56 78", "FR")
+    ('+33612345678', 'mobile', 'Europe/Paris', None)
+    >>> normalise_phone("06 12 34 56 78", "")
+    (None, None, None, 'phone_region_missing')
+    """
+    if not number:
+        return None, None, None, "phone_missing"
+    try:
+        read = phonenumbers.parse(number, region or None)
+    except phonenumbers.NumberParseException as problem:
+        lacks_region = problem.error_type == phonenumbers.NumberParseException.INVALID_COUNTRY_CODE and not region
+        return None, None, None, "phone_region_missing" if lacks_region else "phone_unparsable"
+    kind = phonenumbers.number_type(read)
+    if kind == phonenumbers.PhoneNumberType.UNKNOWN:
+        return None, None, None, "phone_invalid"
+    form = phonenumbers.format_number(read, phonenumbers.PhoneNumberFormat.E164)
+    name = phonenumbers.PhoneNumberType.to_string(kind).lower()
+    zones = ",".join(zone for zone in phone_timezones.time_zones_for_number(read) if zone != _UNKNOWN_ZONE)
+    if kind == phonenumbers.PhoneNumberType.FIXED_LINE:
+        return form, name, zones or None, "phone_fixed_line"
+    return form, name, zones or None, None if kind in _TEXTABLE else "phone_not_mobile"
+
+
+def normalise_phones(numbers: pd.Series, regions: pd.Series) -> pd.DataFrame:
+    """Return the normal form of a column of telephone numbers.
+
+    Parameters
+    ----------
+    numbers : texts, "" where there is none
+    regions : ISO 3166 alpha-2 codes, "" where none is declared; same index
+
+    Returns
+    -------
+    same index: phone (E.164), phone_type, phone_zones (candidate time zones, joined by commas), phone_fault (None, or
+    ``phone_missing``, ``phone_region_missing``, ``phone_unparsable``, ``phone_invalid``, ``phone_fixed_line``,
+    ``phone_not_mobile``); a number with a fault is not texted
+    """
+    pairs = pd.Series(list(zip(numbers, regions, strict=True)), index=numbers.index, dtype=object)
+    forms = {pair: normalise_phone(*pair) for pair in pairs.unique()}
+    return _columns(pairs, forms, ["phone", "phone_type", "phone_zones", "phone_fault"])
+
+
+def _columns(keys: pd.Series, forms: Mapping[Any, tuple[str | None, ...]], names: list[str]) -> pd.DataFrame:
+    """Return one column for each place in the forms of the keys."""
+    return pd.DataFrame(
+        {name: keys.map({key: form[place] for key, form in forms.items()}) for place, name in enumerate(names)},
+        index=keys.index,
+        dtype="str",
+    )
