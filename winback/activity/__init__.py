@@ -1,1 +1,1 @@
-"""The columnar store: events in Parquet, one profile row per customer and behaviour."""
+"""What every customer did: events in Parquet, one profile per customer and behaviour, computed by DuckDB."""
