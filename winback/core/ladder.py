@@ -1,0 +1,205 @@
+"""When each step is due: from thresholds per behaviour to one schedule per customer.
+
+In: rhythms and the policy's ladder. Out: one row a customer with the day the silence becomes a lapse and the days of
+silence at which each step is due. Silences of different behaviours are compared as dates: a customer lapses on the
+day the last behaviour passes its threshold, and that behaviour decides. Must never happen: a lapse that only a weak
+behaviour speaks for, or two steps closer together than the policy allows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from winback.core import population, sentences
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import date
+
+    from numpy.typing import NDArray
+
+    from winback.core.policy import Ladder, Silence
+    from winback.core.population import PopulationFit
+
+    Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
+    Dates = NDArray[np.datetime64]
+
+THRESHOLDS = ("threshold_1_days", "threshold_2_days", "threshold_3_days")
+FALLBACK_RATIOS = (1.0, 1.5, 2.0)
+_LONG_AGO, _FAR_AHEAD = np.datetime64("0001-01-01", "D"), np.datetime64("9999-12-31", "D")
+
+SCHEDULE_COLUMNS = (
+    *("customer_id", "behaviour", "silence_days", "last_on", "last_strong_on", "first_on", "n"),
+    *("threshold_days", "threshold_2_days", "threshold_3_days", "overdue_days", "nudge_days", "return_probability"),
+    *("stop_probability", "usual_gap_days", "own_gap_days", "population_gap_days", "basis", "fit_id", "sentence"),
+    "lapsed_on",
+)
+"""The columns beside ``due_1_days`` … ``due_K_days``."""
+
+
+def schedule(rhythms: pd.DataFrame, *, ladder: Ladder, trigger: Silence, as_of: date) -> pd.DataFrame:
+    """Return when each customer lapses and when each step is due.
+
+    Parameters
+    ----------
+    rhythms : from :func:`winback.core.thresholds.assess`
+    ladder : mode, steps and the least distance between them
+    trigger : the counted and the weak behaviours; others are ignored
+    as_of : the day silences are measured to
+
+    Returns
+    -------
+    one row per customer with at least one counted behaviour, in the order of the rhythms: ``SCHEDULE_COLUMNS`` and
+    ``due_1_days`` … ``due_K_days``. Everything in days of silence counts from ``last_on``, the latest counted or weak
+    active day. ``behaviour`` is the deciding one, the last to pass its threshold (a counted one before a weak one);
+    n, gaps, basis and sentence are its own; ``first_on`` and ``return_probability`` are the earliest and the highest
+    over the counted behaviours.
+
+    Notes
+    -----
+    In mode *calendar* the silence itself is the rule: the lapse comes at the first step's day of silence, and the
+    steps' days stand in for the three thresholds.
+    """
+    rows = rhythms[rhythms["behaviour"].isin([*trigger.behaviours, *trigger.weak])]
+    days = [step.day for step in ladder.steps]
+    is_calendar = ladder.mode == "calendar"
+    if is_calendar:
+        rows = rows.assign(
+            **dict(zip(THRESHOLDS, _calendar_thresholds(days), strict=True)),
+            basis=pd.Series("calendar", index=rows.index, dtype="str"),
+        )
+    lapse_on = _days(rows["last_on"]) + rows[THRESHOLDS[0]].to_numpy().astype("timedelta64[D]")
+    deciding = _deciding_rows(rows, lapse_on, trigger=trigger).reset_index(drop=True)
+    # How much earlier than the latest sign of life the deciding behaviour's own clock started.
+    ahead = (_days(deciding["last_on"]) - _days(deciding["own_last_on"])).astype(np.int64)
+    own = deciding[list(THRESHOLDS)].to_numpy().astype(np.int64).T
+    due = _due_days(own - ahead, own[0], ahead, ladder=ladder, days=days)
+    facts = deciding.assign(
+        silence_days=(np.datetime64(as_of) - _days(deciding["last_on"])).astype(np.int64),
+        sentence=_sentences(deciding, ahead, first_day=days[0] if is_calendar else None),
+        overdue_days=deciding["overdue_days"] - ahead,
+        nudge_days=deciding["nudge_days"] - ahead,
+        **dict(zip(("threshold_days", *THRESHOLDS[1:]), own - ahead, strict=True)),
+        **{f"due_{step}_days": step_days for step, step_days in enumerate(due, start=1)},
+    )
+    return facts[[*SCHEDULE_COLUMNS, *(f"due_{step}_days" for step in range(1, len(days) + 1))]]
+
+
+def share_returning_alone(
+    profiles: pd.DataFrame,
+    *,
+    fits: Mapping[str, PopulationFit],
+    trigger: Silence,
+    days: Sequence[int],
+    horizon_days: int,
+) -> list[float]:
+    """Return which share would come back without any message, of all customers who reach each day of silence.
+
+    Parameters
+    ----------
+    profiles, fits : as for the thresholds
+    trigger : its counted behaviours are looked at; a customer counts with the liveliest of them
+    days : days of silence, as of a calendar ladder's steps
+    horizon_days : within how many days after the step
+
+    Returns
+    -------
+    one share a step: the warning that belongs to a calendar ladder. NaN without any customer
+
+    Notes
+    -----
+    Each customer weighs as much as the chance that a silence of theirs lasts that long.
+    """
+    lasting, returning, owners = [], [], []
+    for behaviour in trigger.behaviours:
+        rows = profiles[profiles["behaviour"] == behaviour]
+        if behaviour not in fits or rows.empty:
+            continue
+        rhythm = population.rhythm_of(rows, fit=fits[behaviour])
+        owners.append(rows["customer_id"])
+        lasting.append(np.stack([rhythm.stop + (1 - rhythm.stop) * rhythm.survival(day) for day in days]))
+        returning.append(np.stack([rhythm.return_probability(day, horizon_days=horizon_days) for day in days]))
+    if not owners:
+        return [float("nan")] * len(days)
+    keys = pd.concat(owners).to_numpy()
+    weights = pd.DataFrame(np.concatenate(lasting, axis=1).T).groupby(keys).min().to_numpy()
+    chances = pd.DataFrame(np.concatenate(returning, axis=1).T).groupby(keys).max().to_numpy()
+    return [float(share) for share in (weights * chances).sum(axis=0) / weights.sum(axis=0)]
+
+
+def _calendar_thresholds(days: Sequence[int]) -> Integers:
+    """Return the days of the first three steps; a short ladder is continued at 1.5 and 2 times its first day."""
+    continued = [np.ceil(ratio * days[0]) for ratio in FALLBACK_RATIOS]
+    return np.maximum.accumulate(np.asarray([*days[:3], *continued[len(days) :]], dtype=np.int64))
+
+
+def _deciding_rows(rows: pd.DataFrame, lapse_on: Dates, *, trigger: Silence) -> pd.DataFrame:
+    """Return one row per customer who has a counted behaviour: the behaviour that passes its threshold last."""
+    codes, _ = pd.factorize(rows["customer_id"])
+    # Of two that pass on the same day, the one the policy names first decides, and counted ones before weak ones.
+    ranks = rows["behaviour"].map({name: rank for rank, name in enumerate((*trigger.behaviours, *trigger.weak))})
+    order = np.lexsort((ranks.to_numpy(), -lapse_on.astype(np.int64), codes))
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    ordered = rows.iloc[order]
+    strong = ordered["behaviour"].isin(trigger.behaviours).to_numpy()
+    last_on, first_on = (_days(ordered[name]) for name in ("last_on", "first_on"))
+    chance = np.where(strong, ordered["return_probability"].to_numpy(), 0.0)
+    if not len(rows):
+        return ordered.assign(
+            last_strong_on=ordered["last_on"], own_last_on=ordered["last_on"], lapsed_on=ordered["last_on"]
+        )
+    merged = ordered.iloc[starts].assign(
+        own_last_on=ordered["last_on"].iloc[starts],
+        last_on=_stamps(np.maximum.reduceat(last_on, starts)),
+        last_strong_on=_stamps(np.maximum.reduceat(np.where(strong, last_on, _LONG_AGO), starts)),
+        first_on=_stamps(np.minimum.reduceat(np.where(strong, first_on, _FAR_AHEAD), starts)),
+        return_probability=np.maximum.reduceat(chance, starts),
+        lapsed_on=_stamps(lapse_on[order][starts]),
+    )
+    return merged[np.maximum.reduceat(strong, starts)]
+
+
+def _due_days(
+    thresholds: Integers, own_threshold: Integers, ahead: Integers, *, ladder: Ladder, days: Sequence[int]
+) -> list[Integers]:
+    """Return the days of silence at which each step is due, never closer together than the policy allows."""
+    due: list[Integers] = []
+    for step, day in enumerate(days):
+        if ladder.mode == "anchored":
+            wanted = thresholds[0] + (day - days[0])
+        elif ladder.mode == "calendar":
+            wanted = np.full(len(ahead), day)
+        elif ladder.mode == "multiple":
+            wanted = np.ceil(own_threshold * day / days[0]).astype(np.int64) - ahead
+        else:
+            wanted = thresholds[step]
+        due.append(np.maximum(wanted, due[-1] + ladder.min_days_between) if due else wanted)
+    return due
+
+
+def _sentences(deciding: pd.DataFrame, ahead: Integers, *, first_day: int | None) -> pd.Series:
+    """Return the sentence of the deciding behaviour, with what this ladder adds to it."""
+    told = deciding["sentence"]
+    if first_day is not None:
+        return f"Calendar ladder, from {first_day} days of silence on, whatever the own rhythm. " + told
+    if not ahead.any():
+        return told
+    since = sentences.as_text(sentences.counted(ahead, "day", "days")).set_axis(told.index)
+    return told.where(
+        ahead == 0,
+        told + " It counts from this behaviour's own last day, " + since + " earlier than the latest sign of life.",
+    )
+
+
+def _days(dates: pd.Series) -> Dates:
+    """Return dates as whole days."""
+    return np.asarray(dates.to_numpy().astype("datetime64[D]"))
+
+
+def _stamps(days: Dates) -> NDArray[np.datetime64]:
+    """Return whole days as pandas keeps them."""
+    return days.astype("datetime64[s]")

@@ -1,0 +1,298 @@
+"""The second layer over the score, and the yearly rhythm: both learnt from the own past only.
+
+In: a fit and *snapshots*, profiles as they stood on earlier days together with who came back afterwards. Out: a fit
+that carries a logistic layer, and the score: the chance of no event within the horizon. Somebody else reads the
+history; nothing here can look past the frames it is given. Must never happen: a label from after the day of the fit,
+or a recalibrated score that falls while a silence grows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import optimize, special, stats
+
+from winback.core.population import HISTORY_HORIZONS, PopulationFit, Recalibration, fit, rhythm_of
+from winback.core.return_clock import SurvivalTable
+from winback.core.rhythm import MONTH_COLUMNS, silences
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+SNAPSHOT_HORIZONS = (1.0, 1.5, 2.0, 2.5)
+SMALLEST_POPULATION = 1000
+RIDGE = 5.0
+SEASON_DAYS = 730
+SEASON_STRENGTH = 3.0
+SEASON_GAIN = 0.005
+"""A smaller gain in the area under the curve means nothing."""
+
+_PROBABILITY_MARGIN = 1e-6
+_NEWTON_ROUNDS = 50
+_SMALL = 1e-9
+DIP_SHARE = 0.75
+# Silences at which the running maximum is taken: every day at first, then steps of about 12 %, up to 30 years.
+_SILENCE_KNOTS = np.unique(np.rint(np.geomspace(1, 11_000, 83))).astype(np.float64)
+_KNOTS = np.r_[0.0, _SILENCE_KNOTS]
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What was known on an earlier day, and what happened next.
+
+    Attributes
+    ----------
+    as_of : the day
+    profiles : of one behaviour, counting events up to ``as_of`` only
+    returned : for each row of ``profiles``, whether there was an event in (as_of, as_of + horizon]
+    """
+
+    as_of: date
+    profiles: pd.DataFrame
+    returned: NDArray[np.bool_]
+
+
+def snapshot_dates(as_of: date, *, horizon_days: int) -> list[date]:
+    """Return the earlier days to learn from: 1, 1.5, 2 and 2.5 horizons back, so that every outcome is known."""
+    return [as_of - timedelta(days=math.ceil(horizons * horizon_days)) for horizons in SNAPSHOT_HORIZONS]
+
+
+def can_calibrate(base: PopulationFit, *, horizon_days: int) -> bool:
+    """Return whether there is enough past: at least 1,000 customers and a history of two horizons."""
+    return base.customers >= SMALLEST_POPULATION and base.history_days >= HISTORY_HORIZONS * horizon_days
+
+
+def calibrate(
+    base: PopulationFit, profiles: pd.DataFrame, snapshots: Sequence[Snapshot], *, as_of: date, horizon_days: int
+) -> PopulationFit:
+    """Return the fit with its second layer, or unchanged where there is too little past.
+
+    Parameters
+    ----------
+    base : the fit of ``as_of``
+    profiles : what it was fitted on
+    snapshots : the own past at :func:`snapshot_dates`; days before the first event may be left out
+    as_of : today
+    horizon_days : the horizon of the labels and of the scores to be corrected
+
+    Returns
+    -------
+    the same fit with ``recalibration`` and, after two years of history, ``season_helps`` set
+
+    Raises
+    ------
+    ValueError
+        If the outcome of a snapshot is not known yet.
+
+    Notes
+    -----
+    Ridge logistic regression (penalty 5, standardised) on logit P(none), ln(1 + silence), ln n and the mean of
+    ln gap. Each snapshot has its own population fit, so the layer is learnt from scores that were just as ignorant
+    of the future as today's, and its own free intercept: the share that comes back drifts from day to day (season,
+    growth, a history that was short then), and that drift must not be taken for a property of customers. What is
+    learnt is who is likelier than whom; the level stays the model's own, so that the mean score of today's
+    customers is what it was without the layer.
+    """
+    if any(snapshot.as_of + timedelta(days=horizon_days) > as_of for snapshot in snapshots):
+        raise ValueError("a snapshot lies within one horizon of today: its outcomes are not known yet")
+    past = [snapshot for snapshot in snapshots if 0 < snapshot.returned.sum() < len(snapshot.returned)]
+    if not (can_calibrate(base, horizon_days=horizon_days) and past):
+        return base
+    fits = [
+        fit(snapshot.profiles, behaviour=base.behaviour, as_of=snapshot.as_of, horizon_days=horizon_days)
+        for snapshot in past
+    ]
+    features = [
+        _features(snapshot.profiles, fit=own, as_of=snapshot.as_of, horizon_days=horizon_days)
+        for snapshot, own in zip(past, fits, strict=True)
+    ]
+    rows = profiles[profiles["behaviour"] == base.behaviour]
+    today = _features(rows, fit=base, as_of=as_of, horizon_days=horizon_days)
+    layer = _fit_layer(features, [~snapshot.returned for snapshot in past], today=today, horizon_days=horizon_days)
+    calibrated = replace(base, recalibration=layer)
+    if base.history_days < SEASON_DAYS:
+        return calibrated
+    return replace(calibrated, season_helps=season_gain(past, fits, horizon_days=horizon_days) >= SEASON_GAIN)
+
+
+def inactivity(
+    profiles: pd.DataFrame, *, fit: PopulationFit, as_of: date, horizon_days: int, seasonal: bool = False
+) -> Floats:
+    """Return the score of each customer: the probability of no event within the horizon after ``as_of``.
+
+    Parameters
+    ----------
+    profiles : of the fit's behaviour, as of ``as_of``
+    fit : its second layer is used if it was learnt for this horizon
+    as_of, horizon_days : (as_of, as_of + horizon_days] is the time asked about
+    seasonal : let the yearly rhythm multiply the odds of return (needs two years of history)
+
+    Returns
+    -------
+    float64 in [0, 1], in the order of the rows. With a second layer it never falls as the silence grows, all else
+    being equal; without one it is 1 - R as the model gives it.
+    """
+    layer = fit.recalibration
+    if layer is not None and layer.horizon_days == horizon_days:
+        score = special.expit(_monotone_logit(profiles, fit=fit, layer=layer, as_of=as_of))
+    else:
+        silence_days = silences(profiles["last_on"], as_of)
+        score = 1 - rhythm_of(profiles, fit=fit).return_probability(silence_days, horizon_days=horizon_days)
+    if not seasonal or fit.history_days < SEASON_DAYS:
+        return np.asarray(score)
+    odds = _season_odds(profiles, fit=fit, as_of=as_of, horizon_days=horizon_days)
+    return np.asarray(score / (score + odds * (1 - score)))
+
+
+def season_gain(snapshots: Sequence[Snapshot], fits: Sequence[PopulationFit], *, horizon_days: int) -> float:
+    """Return by how much the yearly rhythm raises the area under the curve, on average over the own past.
+
+    The gate of the seasonal odds: only a gain of at least ``SEASON_GAIN`` is worth anything.
+    """
+    gains = []
+    for snapshot, own in zip(snapshots, fits, strict=True):
+        if own.history_days < SEASON_DAYS or snapshot.returned.all() or not snapshot.returned.any():
+            continue
+        plain, lifted = (
+            inactivity(snapshot.profiles, fit=own, as_of=snapshot.as_of, horizon_days=horizon_days, seasonal=seasonal)
+            for seasonal in (False, True)
+        )
+        gains.append(area_under_curve(~snapshot.returned, lifted) - area_under_curve(~snapshot.returned, plain))
+    return float(np.mean(gains)) if gains else 0.0
+
+
+def area_under_curve(happened: NDArray[np.bool_], score: Floats) -> float:
+    """Return the chance that a score is higher where it happened than where it did not (ties count half)."""
+    yes = int(happened.sum())
+    no = len(happened) - yes
+    ranks = stats.rankdata(score)
+    return float((ranks[happened].sum() - yes * (yes + 1) / 2) / (yes * no))
+
+
+def _logit(probability: Floats) -> Floats:
+    """Return ln(p / (1 - p)), kept finite."""
+    return np.asarray(special.logit(np.clip(probability, _PROBABILITY_MARGIN, 1 - _PROBABILITY_MARGIN)))
+
+
+def _features(profiles: pd.DataFrame, *, fit: PopulationFit, as_of: date, horizon_days: int) -> Floats:
+    """Return the four numbers the second layer looks at, one row a customer."""
+    rhythm = rhythm_of(profiles, fit=fit)
+    silence_days = silences(profiles["last_on"], as_of)
+    none = 1 - rhythm.return_probability(silence_days, horizon_days=horizon_days)
+    return np.column_stack([_logit(none), np.log1p(silence_days), np.log(profiles["n"].to_numpy()), rhythm.mu])
+
+
+def _fit_layer(
+    features: Sequence[Floats], silent: Sequence[NDArray[np.bool_]], *, today: Floats, horizon_days: int
+) -> Recalibration:
+    """Return the second layer: weights from the past, the level from today's own scores."""
+    sizes = [len(block) for block in features]
+    days = np.repeat(np.arange(len(sizes)), sizes)
+    numbers, outcome = np.concatenate(features), np.concatenate(silent).astype(np.float64)
+    # A fixed order of the rows makes every sum below the same, however the customers were given.
+    order = np.lexsort((outcome, *numbers.T, days))
+    numbers, outcome, days = numbers[order], outcome[order], days[order]
+    means, spreads = numbers.mean(axis=0), numbers.std(axis=0)
+    spreads = np.where(spreads > 0, spreads, 1.0)
+    design = np.column_stack([np.eye(len(sizes))[days], (numbers - means) / spreads])
+    penalty = np.r_[np.zeros(len(sizes)), np.full(numbers.shape[1], RIDGE)]
+    weights = _ridge_logistic(design, outcome, penalty)[len(sizes) :]
+    relative = np.sort((today - means) / spreads @ weights)
+    level = float(np.sort(special.expit(today[:, 0])).mean())
+    intercept = optimize.brentq(lambda shift: special.expit(relative + shift).mean() - level, -100, 100)
+    return Recalibration(
+        horizon_days=horizon_days,
+        intercept=float(intercept),
+        weights=_four(weights),
+        means=_four(means),
+        spreads=_four(spreads),
+        rows=len(numbers),
+    )
+
+
+def _four(values: Floats) -> tuple[float, float, float, float]:
+    """Return four numbers as a tuple."""
+    first, second, third, fourth = map(float, values)
+    return first, second, third, fourth
+
+
+def _ridge_logistic(design: Floats, outcome: Floats, penalty: Floats) -> Floats:
+    """Return the weights that minimise log-loss + penalty · weights² / 2, by Newton's method with halved steps."""
+    weights = np.zeros(design.shape[1])
+
+    def loss(candidate: Floats) -> float:
+        linear = design @ candidate
+        return float(np.logaddexp(0, linear).sum() - outcome @ linear + penalty @ candidate**2 / 2)
+
+    current = loss(weights)
+    for _ in range(_NEWTON_ROUNDS):
+        expected = special.expit(design @ weights)
+        slope = design.T @ (outcome - expected) - penalty * weights
+        curvature = (design.T * (expected * (1 - expected))) @ design + np.diag(penalty + _SMALL)
+        step = np.linalg.solve(curvature, slope)
+        while (reached := loss(weights + step)) > current and np.abs(step).max() > _SMALL:
+            step = step / 2
+        if np.abs(step).max() <= _SMALL:
+            break
+        weights, current = weights + step, reached
+    return weights
+
+
+def _monotone_logit(profiles: pd.DataFrame, *, fit: PopulationFit, layer: Recalibration, as_of: date) -> Floats:
+    """Return the second layer's logit, as a running maximum over the customer's silence.
+
+    The layer may come out with a negative weight on the silence, and would then call a customer livelier the longer
+    nothing is heard. So its value is taken at fixed silences (knots, the same for everybody), made non-decreasing,
+    and interpolated in ln(1 + silence): a function that cannot fall, by construction. A customer with a steady
+    rhythm is truly less likely to come back at once than in the middle of the rhythm; that dip lies before the
+    overdue clock. The running maximum starts at its lowest point, and the score is flat before it: starting at day 0
+    would carry the high score of the first days through the whole rhythm.
+    """
+    rhythm = rhythm_of(profiles, fit=fit)
+    table = SurvivalTable(rhythm)
+    scaled = np.asarray(layer.weights) / np.asarray(layer.spreads)
+    offset = layer.intercept - float(scaled @ np.asarray(layer.means))
+    fixed = offset + scaled[2] * np.log(profiles["n"].to_numpy()) + scaled[3] * rhythm.mu
+    silence_days = np.minimum(silences(profiles["last_on"], as_of).astype(np.float64), _KNOTS[-1])
+    upper = np.searchsorted(_KNOTS, silence_days)
+    dip_end = np.searchsorted(_KNOTS, rhythm.overdue_days(DIP_SHARE), side="right") - 1
+    needed = np.maximum(upper, dip_end)
+    order = np.argsort(needed, kind="stable")
+    firsts = np.searchsorted(needed[order], np.arange(len(_KNOTS)))
+    highest, lowest = np.full(len(rhythm), -np.inf), np.full(len(rhythm), np.inf)
+    result = np.empty(len(rhythm))
+    for knot in range(int(needed.max(initial=-1)) + 1):
+        rows, days = order[firsts[knot] :], _KNOTS[knot]
+        none = 1 - table.return_probability(rows, np.full(len(rows), days), horizon_days=layer.horizon_days)
+        value = fixed[rows] + scaled[0] * _logit(none) + scaled[1] * np.log1p(days)
+        dips = (value < lowest[rows]) & (knot <= dip_end[rows])
+        before = np.where(dips, value, highest[rows])
+        highest[rows] = np.where(dips, value, np.maximum(before, value))
+        lowest[rows] = np.where(dips, value, lowest[rows])
+        here, passed = upper[rows] == knot, dips & (upper[rows] < knot)
+        result[rows[passed]] = value[passed]
+        started = np.log1p(_KNOTS[knot - 1]) if knot else -1.0
+        part = (np.log1p(silence_days[rows[here]]) - started) / (np.log1p(days) - started)
+        result[rows[here]] = before[here] + part * (highest[rows[here]] - before[here])
+    return result
+
+
+def _season_odds(profiles: pd.DataFrame, *, fit: PopulationFit, as_of: date, horizon_days: int) -> Floats:
+    """Return the factor on the odds of return: own over usual share of active days in the coming months."""
+    days = np.datetime64(as_of.isoformat()) + np.arange(1, horizon_days + 1)
+    months = np.unique(days.astype("datetime64[M]").astype(np.int64) % 12)
+    usual = float(np.asarray(fit.month_shares)[months].sum())
+    if usual <= 0:
+        return np.ones(len(profiles))
+    own = profiles[[MONTH_COLUMNS[month] for month in months]].to_numpy().sum(axis=1)
+    n = profiles["n"].to_numpy()
+    return np.asarray((own + SEASON_STRENGTH * usual) / (n + SEASON_STRENGTH) / usual)
