@@ -147,4 +147,4 @@ def load(text: str, *, file: str, model: type[Model], error: type[ConfigError] =
             line, path = _line_of(item["loc"], lines)
             shown = (*path, item["loc"][-1]) if item["type"] == "missing" else path
             faults.append(Fault(file, line, dotted(shown), _message(item, model)))
-        raise error(sorted(set(faults), key=lambda fault: fault.line)) from problem
+        raise error(sorted(dict.fromkeys(faults), key=lambda fault: fault.line)) from problem

@@ -142,6 +142,10 @@ MACHINE_OPEN = 0.40
 """Part of the customers whose mail program loads every mail by itself."""
 
 
+KNOWN_BEHAVIOURS = tuple(habit.behaviour for line in LINES for habit in line.habits)
+"""Everything people, and machines, do in the simulated shop."""
+
+
 def line_names() -> list[str]:
     """Return the names of the lines of business, in the order of their codes."""
     return [line.name for line in LINES]
