@@ -37,7 +37,7 @@ FACTS = MessageFacts(
 
 
 def renderer(files: dict | None = None, **options) -> Renderer:
-    return Renderer(Templates(files or FILES), business=BUSINESS, key=b"secret", **options)
+    return Renderer(Templates(files or FILES, business=BUSINESS), key=b"secret", **options)
 
 
 def test_an_sms_is_measured_and_priced() -> None:
@@ -58,6 +58,8 @@ def test_whatsapp_is_priced_by_message_and_a_mail_costs_nothing() -> None:
 def test_a_name_is_text_in_html_and_stays_itself_elsewhere() -> None:
     out = renderer().render(replace(FACTS, channel="email", customer={"first_name": '<b>Bob & "Co"'}))
     assert "<b>Bob" not in out.html
+    assert "1 rue &lt;X&gt;, Paris" in out.html
+    assert "1 rue <X>, Paris" in out.text
     assert "Hi &lt;b&gt;Bob &amp; &#34;Co&#34;" in out.html
     assert out.subject == '<b>Bob & "Co", hello'
     assert 'Hi <b>Bob & "Co"' in out.text
@@ -167,7 +169,7 @@ def test_what_a_text_must_hold(channel: str, text: str, wanted: list[str]) -> No
 
 
 def checked(files: dict[str, str], **options) -> list[str]:
-    return [str(fault) for fault in check(Templates(files), ["city"], business=BUSINESS, **options)]
+    return [str(fault) for fault in check(Templates(files, business=BUSINESS), ["city"], **options)]
 
 
 def test_sound_templates_have_no_faults() -> None:

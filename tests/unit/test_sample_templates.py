@@ -12,7 +12,6 @@ from winback.core.templates import Templates, parse_name
 FOLDER = Path(__file__).parents[2] / "data" / "templates"
 FILES = {file.name: file.read_text(encoding="utf-8") for file in sorted(FOLDER.iterdir())}
 KEYS = [key for key in map(parse_name, FILES) if key]
-TEMPLATES = Templates(FILES)
 BUSINESS = {
     "name": "Acme",
     "timezone": "Europe/Paris",
@@ -20,7 +19,8 @@ BUSINESS = {
     "postal_address": "1 rue X, 75001 Paris",
     "public_base_url": "https://go.acme.example",
 }
-RENDERER = Renderer(TEMPLATES, business=BUSINESS, key=b"k")
+TEMPLATES = Templates(FILES, business=BUSINESS)
+RENDERER = Renderer(TEMPLATES, key=b"k")
 
 
 def render(key, **customer: str) -> Rendered:
@@ -52,7 +52,7 @@ def test_every_kind_is_there_in_every_language_on_every_channel() -> None:
 
 
 def test_all_are_sound() -> None:
-    assert check(TEMPLATES, [], business=BUSINESS) == []
+    assert check(TEMPLATES, []) == []
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ CONTEXT: dict = {
 
 
 def sms(text: str, **more: str) -> Templates:
-    return Templates({"a.sms.liquid": text, **more})
+    return Templates({"a.sms.liquid": text, **more}, business={})
 
 
 def rendered(text: str, context: dict | None = None) -> str:
-    return sms(text).get("a", "sms").text.render(context or CONTEXT)
+    return sms(text).get("a", "sms").plain.render(context or CONTEXT)
 
 
 def fault(text: str, context: dict | None = None) -> str:
@@ -67,7 +67,7 @@ def test_misnamed_files_are_faults_and_fragments_are_not() -> None:
     ],
 )
 def test_the_nearest_locale_speaks(locale: str | None, wanted: str) -> None:
-    templates = Templates(dict.fromkeys(("a.sms.liquid", "a.sms.fr.liquid", "a.sms.pt-BR.liquid"), "x"))
+    templates = Templates(dict.fromkeys(("a.sms.liquid", "a.sms.fr.liquid", "a.sms.pt-BR.liquid"), "x"), business={})
     assert templates.file_for("a", "sms", locale) == wanted
 
 
@@ -77,7 +77,7 @@ def test_fall_back_tries_the_locale_then_its_language_then_the_default() -> None
 
 def test_a_template_that_is_not_there_names_the_nearest() -> None:
     with pytest.raises(TemplateError, match=r"templates/coupn.sms: no such template \(did you mean 'coupon.sms'"):
-        Templates({"coupon.sms.liquid": "x"}).get("coupn", "sms", "fr")
+        Templates({"coupon.sms.liquid": "x"}, business={}).get("coupn", "sms", "fr")
 
 
 def test_a_template_is_compiled_once() -> None:
@@ -93,9 +93,9 @@ def test_hash_changes_with_the_text_and_with_a_fragment_it_uses() -> None:
     mail = '<mjml><mj-head><mj-title>x</mj-title></mj-head><mj-body><mj-include path="_f.mjml" /></mj-body></mjml>'
     fragment = "<mj-section><mj-column><mj-text>{}</mj-text></mj-column></mj-section>"
     hashes = {
-        Templates({"a.email.mjml": text, "_f.mjml": fragment.format(word), "_g.mjml": other}).template_hash(
-            "a", "email"
-        )
+        Templates(
+            {"a.email.mjml": text, "_f.mjml": fragment.format(word), "_g.mjml": other}, business={}
+        ).template_hash("a", "email")
         for text, word, other in [
             (mail, "one", "g"),
             (mail, "one", "h"),
@@ -246,16 +246,16 @@ def test_fragments_follow_the_locale_and_must_exist() -> None:
         "_f.mjml": part.format("hi"),
         "_f.fr.mjml": part.format("salut"),
     }
-    templates = Templates(files)
-    assert "salut" in templates.get("a", "email", "fr-CA").text.render(CONTEXT)
-    assert "hi" in templates.get("a", "email", "de").text.render(CONTEXT)
+    templates = Templates(files, business={})
+    assert "salut" in templates.get("a", "email", "fr-CA").plain.render(CONTEXT)
+    assert "hi" in templates.get("a", "email", "de").plain.render(CONTEXT)
     with pytest.raises(
         TemplateError, match=r"templates/a.email.mjml: _f.mjml: no such fragment \(did you mean '_g.mjml'"
     ):
-        Templates({"a.email.mjml": mail, "_g.mjml": ""}).get("a", "email")
+        Templates({"a.email.mjml": mail, "_g.mjml": ""}, business={}).get("a", "email")
     nested = {"a.email.mjml": mail, "_f.mjml": '<mj-include path="_g.mjml" />', "_g.mjml": ""}
     with pytest.raises(TemplateError, match="a fragment may not include others"):
-        Templates(nested).get("a", "email")
+        Templates(nested, business={}).get("a", "email")
 
 
 def test_faults_in_a_mail_point_into_the_mjml() -> None:
@@ -263,10 +263,10 @@ def test_faults_in_a_mail_point_into_the_mjml() -> None:
       <mj-text>fine {{ customer.first_name }}</mj-text>
       <mj-text>Hi {{ customer.nope }}</mj-text>
     </mj-column></mj-section></mj-body></mjml>"""
-    template = Templates({"a.email.mjml": mail}).get("a", "email")
+    template = Templates({"a.email.mjml": mail}, business={}).get("a", "email")
     assert template.html is not None
-    for text in (template.html, template.text):
+    for text in (template.html, template.plain):
         with pytest.raises(TemplateError, match=r"templates/a.email.mjml:3: column 22: customer.nope is undefined"):
             text.render(CONTEXT)
     with pytest.raises(TemplateError, match=r"templates/a.email.mjml:3: column 22: expected"):
-        Templates({"a.email.mjml": mail.replace("customer.nope", "== 3")}).get("a", "email")
+        Templates({"a.email.mjml": mail.replace("customer.nope", "== 3")}, business={}).get("a", "email")

@@ -20,10 +20,11 @@ from winback.core.mail_safety import LIQUID, host_faults, structure_faults
 from winback.errors import Fault, TemplateError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _COMMENT = re.compile(r"<!--(?!\[if|<!\[|\s*<!\[).*?-->", re.DOTALL)
 _INCLUDE = re.compile(r"""<mj-include\s+path=["']([^"']*)["']\s*(?:/>|>\s*</mj-include>)""")
+_PLAIN_OUTPUT = re.compile(r"\{\{\s*([a-z_]+\.[a-z_]+)\s*\}\}")
 _ROOT = re.compile(r"<mjml(?:\s[^>]*)?>")
 
 
@@ -61,6 +62,35 @@ class Part:
 def whole(text: str, *, file: str) -> Part:
     """Return a file that is Liquid from end to end as a part."""
     return Part(text, ((0, Tag(text, file, 1, 1)),))
+
+
+def joined(parts: Sequence[Part], separator: str) -> Part:
+    """Return several parts as one, so that one rendering serves all of them."""
+    tags, length = [], 0
+    for part in parts:
+        tags += [(length + start, tag) for start, tag in part.tags]
+        length += len(part.text) + len(separator)
+    return Part(separator.join(part.text for part in parts), tuple(tags))
+
+
+def with_constants(part: Part, values: Mapping[str, str]) -> Part:
+    """Return a part in which the fields that are the same for everybody are written out already.
+
+    Parameters
+    ----------
+    values : field, such as ``business.name`` -> what stands for it; left alone where it could be taken for Liquid
+    """
+    pieces, tags, length, end = [], [], 0, 0
+    for start, tag in part.tags:
+        field = _PLAIN_OUTPUT.fullmatch(tag.text)
+        value = values.get(field.group(1)) if field else None
+        shown = tag.text if value is None or "{" in value else value
+        pieces += [part.text[end:start], shown]
+        if shown is tag.text:
+            tags.append((length + start - end, tag))
+        length += start - end + len(shown)
+        end = start + len(tag.text)
+    return Part("".join([*pieces, part.text[end:]]), tuple(tags))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,4 +299,6 @@ def _plain_text(html: str) -> str:
 
 def tidy_text(text: str) -> str:
     """Return a text without blanks at line ends and without more than one empty line in a row."""
+    if "\n\n\n" not in text and " \n" not in text and "\n " not in text and "\t" not in text:
+        return text.strip()
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]*\n[ \t]*", "\n", text)).strip()

@@ -16,19 +16,13 @@ from winback.core.mail import tidy_text
 from winback.core.mail_safety import header_fault
 from winback.core.merge_fields import CONTACT_FIELDS, unknown_fields
 from winback.core.message_links import Links, message_links
-from winback.core.templates import misnamed, parse_name
+from winback.core.templates import SEPARATOR, clean, misnamed, parse_name
 from winback.errors import Fault, TemplateError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from winback.core.templates import Template, Templates
-
-_BIDI_CONTROLS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-_KEPT_CONTROLS = "\t\n\r"
-_UNSEEN = {ord(char): None for char in _BIDI_CONTROLS} | {
-    code: None for code in (*range(0x20), 0x7F) if chr(code) not in _KEPT_CONTROLS
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +88,6 @@ class Renderer:
     Parameters
     ----------
     templates : of the project
-    business : name, timezone, country, postal_address, public_base_url
     key : the secret that signs links
     prices : of the channels
     merge_fields : contacts' fields beside the canonical ones; a contact without a value has None there, every other
@@ -105,13 +98,12 @@ class Renderer:
         self,
         templates: Templates,
         *,
-        business: Mapping[str, str],
         key: bytes,
         prices: Prices = Prices(),  # noqa: B008  immutable
         merge_fields: Collection[str] = (),
     ) -> None:
         self.templates = templates
-        self._business = {name: clean(value) for name, value in business.items()}
+        self._business = templates.business
         self._key = key
         self._prices = prices
         self._no_values: dict[str, object] = dict.fromkeys((*CONTACT_FIELDS, *merge_fields))
@@ -127,15 +119,17 @@ class Renderer:
         template = self.templates.get(facts.template, facts.channel, facts.locale)
         links = message_links(facts.message_id, base_url=self._business["public_base_url"], key=self._key)
         context = self._context(facts, template, links)
-        text = tidy_text(template.text.render(context))
+        *headings, body = template.plain.render(context).split(SEPARATOR)
+        subject, preheader = headings or ("", "")
+        text = tidy_text(body)
         size = sms.measure(text) if facts.channel == "sms" else None
         return Rendered(
             channel=facts.channel,
             file=template.file,
             template_hash=template.content_hash,
             language=template.language,
-            subject=template.subject.render(context).strip(" ") if template.subject else "",
-            preheader=template.preheader.render(context) if template.preheader else "",
+            subject=subject.strip(" "),
+            preheader=preheader,
             html=template.html.render(context) if template.html else "",
             text=text,
             links=links,
@@ -181,11 +175,6 @@ class Renderer:
         return [*faults, subject_fault] if subject_fault else faults
 
 
-def clean(value: str) -> str:
-    """Return a text without invisible control characters, among them those that turn the reading direction."""
-    return value.translate(_UNSEEN)
-
-
 SAMPLE_CONTACT: Mapping[str, object] = {
     "customer_id": "c-1",
     "email": "anna@example.org",
@@ -201,11 +190,7 @@ SAMPLE_CONTACT: Mapping[str, object] = {
 
 
 def check(
-    templates: Templates,
-    columns: Collection[str],
-    *,
-    business: Mapping[str, str],
-    used: Iterable[tuple[str, str]] | None = None,
+    templates: Templates, columns: Collection[str], *, used: Iterable[tuple[str, str]] | None = None
 ) -> list[Fault]:
     """Return everything wrong with the templates, so that nothing is queued that cannot be rendered.
 
@@ -216,11 +201,10 @@ def check(
     ----------
     templates : of the project
     columns : of the contacts' feed: canonical ones and merge fields
-    business : as for :class:`Renderer`
     used : (template, channel) pairs the programmes name; default every template there is
     """
     faults = misnamed(templates.files)
-    renderer = Renderer(templates, business=business, key=b"sample", merge_fields=columns)
+    renderer = Renderer(templates, key=b"sample", merge_fields=columns)
     if used is None:
         keys = map(parse_name, templates.files)
         used = [(key.name, key.channel) for key in keys if key is not None]

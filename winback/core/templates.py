@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from liquid.exceptions import LiquidError
+from markupsafe import escape
 
 from winback import documents
 from winback.core.liquid_rules import environment, unbounded_ranges
-from winback.core.mail import Part, compile_mail, includes, whole
+from winback.core.mail import Part, compile_mail, includes, joined, whole, with_constants
 from winback.core.merge_fields import FieldUse, field_uses
 from winback.errors import Fault, TemplateError
 
@@ -31,6 +32,15 @@ DEFAULT_LANGUAGE = "en"
 
 LONGEST_FILE = 256 * 1024
 ENDINGS: Mapping[str, str] = {"email": "mjml", "sms": "liquid", "whatsapp": "liquid"}
+SEPARATOR = "\x1e"
+"""Stands between the parts of a mail that are rendered together; no value holds it, see :func:`clean`."""
+
+_BIDI_CONTROLS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_KEPT_CONTROLS = "\t\n\r"
+_UNSEEN = {ord(char): None for char in _BIDI_CONTROLS} | {
+    code: None for code in (*range(0x20), 0x7F) if chr(code) not in _KEPT_CONTROLS
+}
+
 _NAME = re.compile(
     r"(?P<name>[a-z][a-z0-9_-]{0,62})\.(?P<channel>[a-z]+)(\.(?P<locale>[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*))?"
     r"\.(?P<ending>mjml|liquid)"
@@ -72,15 +82,17 @@ class LiquidText:
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """One file, compiled. ``subject``, ``preheader`` and ``html`` are for e-mail only."""
+    """One file, compiled.
+
+    ``plain`` gives the text, for e-mail the subject, the preheader and the text with :data:`SEPARATOR` between them;
+    ``html`` is for e-mail only.
+    """
 
     key: Key
     file: str
     content_hash: str
     language: str
-    text: LiquidText
-    subject: LiquidText | None = None
-    preheader: LiquidText | None = None
+    plain: LiquidText
     html: LiquidText | None = None
     fields: tuple[FieldUse, ...]
 
@@ -91,14 +103,16 @@ class Templates:
     Parameters
     ----------
     files : file name -> text
+    business : name, timezone, country, postal_address, public_base_url: the same for every message
 
     Attributes
     ----------
     compilations : how many files were compiled so far; each is compiled once
     """
 
-    def __init__(self, files: Mapping[str, str]) -> None:
+    def __init__(self, files: Mapping[str, str], *, business: Mapping[str, str]) -> None:
         self.files = dict(sorted(files.items()))
+        self.business = {name: clean(value) for name, value in business.items()}
         self.compilations = 0
         self._by_key = {key: file for file in self.files if (key := parse_name(file))}
         self._compiled: dict[str, Template] = {}
@@ -164,26 +178,23 @@ class Templates:
         path, language = f"templates/{file}", key.locale.partition("-")[0] or DEFAULT_LANGUAGE
         fragments = self._fragments(file, key.locale)
         content = hashlib.sha256("\0".join([source, *(each for _, each in fragments.values())]).encode()).hexdigest()
-        html = subject = preheader = None
+        html = None
         if key.channel == "email":
             for its_path, its_text in ((path, source), *fragments.values()):
                 self._parse(whole(its_text, file=its_path), escapes=True)  # names syntax errors where they stand
             parts = compile_mail(source, file=path, language=language, fragments=fragments)
             html = self._parse(parts.html, escapes=True)
-            subject, preheader = (self._parse(part, escapes=False) for part in (parts.subject, parts.preheader))
-            text = self._parse(parts.text, escapes=False)
+            plain = self._parse(joined((parts.subject, parts.preheader, parts.text), SEPARATOR), escapes=False)
         else:
-            text = self._parse(whole(source, file=path), escapes=False)
+            plain = self._parse(whole(source, file=path), escapes=False)
         return Template(
             key=key,
             file=path,
             content_hash=content[:16],
             language=language,
-            text=text,
-            subject=subject,
-            preheader=preheader,
+            plain=plain,
             html=html,
-            fields=field_uses((html or text).template, (html or text).part),
+            fields=field_uses((html or plain).template, (html or plain).part),
         )
 
     def _fragments(self, file: str, locale: str) -> dict[str, tuple[str, str]]:
@@ -205,6 +216,8 @@ class Templates:
         return found
 
     def _parse(self, part: Part, *, escapes: bool) -> LiquidText:
+        written = {f"business.{name}": escape(value) if escapes else value for name, value in self.business.items()}
+        part = with_constants(part, written)
         try:
             template = self._environments[escapes].from_string(part.text)
         except LiquidError as problem:
@@ -213,6 +226,11 @@ class Templates:
         if faults:
             raise TemplateError(faults)
         return LiquidText(part, template)
+
+
+def clean(value: str) -> str:
+    """Return a text without invisible control characters, among them those that turn the reading direction."""
+    return value.translate(_UNSEEN)
 
 
 def parse_name(file: str) -> Key | None:
