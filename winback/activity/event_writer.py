@@ -180,16 +180,13 @@ class Writer:
             return
         late = events.filter(pc.less_equal(events["occurred_on"], pa.scalar(folded, pa.date32())))
         customers = pa.concat_tables([self._dirty, late.select(CUSTOMER_SCHEMA.names).cast(CUSTOMER_SCHEMA)])
-        self._dirty = customers.group_by(CUSTOMER_SCHEMA.names).aggregate([]).select(CUSTOMER_SCHEMA.names)
+        distinct = customers.group_by(CUSTOMER_SCHEMA.names).aggregate([]).select(CUSTOMER_SCHEMA.names)
+        self._dirty = distinct.sort_by([(name, "ascending") for name in CUSTOMER_SCHEMA.names])
 
     def _store_dirty(self) -> None:
         """Write down who is dirty, if that has changed."""
-        stored = self._staged.dirty
-        if stored is not None and stored.rows == self._dirty.num_rows:
-            before = read_files(self._root, [stored], CUSTOMER_SCHEMA)
-            if set(before["customer_id"].to_pylist()) == set(self._dirty["customer_id"].to_pylist()):
-                return
-        self._staged = self._staged.model_copy(update={"dirty": self._write("dirty", self._dirty)})
+        if not self._dirty.equals(dirty_customers(self._root, self._staged)):
+            self._staged = self._staged.model_copy(update={"dirty": self._write("dirty", self._dirty)})
 
     def _add(self, fresh: pa.Table, source: str) -> None:
         """Write new events, a part a shard, swallowing the smaller parts before it."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import pyarrow as pa
-import pyarrow.compute as pc
+import numpy as np
 from duckdb import ColumnExpression, ConstantExpression
 
 from winback.activity.columnar import (
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import duckdb
+    import pyarrow as pa
 
     from winback.activity.manifest import EventPart, Manifest
 
@@ -151,14 +151,14 @@ def dirty_customers(root: Path, manifest: Manifest) -> pa.Table:
 
 
 def rows_of_shard(rows: pa.Table, manifest: Manifest, shard: int) -> pa.Table:
-    """Return those of some rows whose bucket belongs to a stored shard."""
+    """Return those of some rows, sorted by bucket, whose bucket belongs to a stored shard."""
     return rows_of_run(rows, bounds(shard, manifest.shards))
 
 
 def rows_of_run(rows: pa.Table, run: tuple[int, int]) -> pa.Table:
-    """Return those of some rows whose bucket lies in a half-open run."""
-    bucket = rows["bucket"]
-    return rows.filter(pc.and_(pc.greater_equal(bucket, run[0]), pc.less(bucket, run[1])))
+    """Return those of some rows, sorted by bucket, whose bucket lies in a half-open run (a view, nothing is copied)."""
+    first, end = np.searchsorted(rows["bucket"].to_numpy(), run)
+    return rows.slice(first, end - first)
 
 
 def _joined(

@@ -25,7 +25,7 @@ SECONDS_A_DAY = 86_400
 
 
 def made_events(*, customers: int, events_per_customer: int, first_row: int = 0) -> pa.Table:
-    """Return ``customers`` × ``events_per_customer`` events in the order of time, as a feed gives them."""
+    """Return ``customers`` times ``events_per_customer`` events in the order of time, as a feed gives them."""
     generator = np.random.default_rng(SEED)
     rows = customers * events_per_customer
     rates = generator.pareto(1.6, customers) + 0.05
