@@ -1,0 +1,230 @@
+"""Every fact about one programme and its contacts on one night, side by side: what the rules then decide on.
+
+In: a shard's contacts, schedules, consents, suppressions, cycles and steps. Out: one row a contact with the columns of
+:data:`winback.core.decision_rules.FACTS`. Must never happen: a contact in scope without a row, or with two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from winback.core import hold_out, journeys, permission, segments, send_window
+from winback.core.decision_rules import FACTS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import date, datetime
+
+    from winback.core.country_rules import CountryRules
+    from winback.core.policy import Programme
+    from winback.core.send_hours import SendHours
+
+IDENTITY = ("customer_id", "bucket", "as_of", "address")
+SILENCE = (
+    "behaviour", "n", "first_on", "last_on", "silence_days", "threshold_days", "threshold_2_days", "threshold_3_days",
+    "overdue_days", "nudge_days", "return_probability", "stop_probability", "usual_gap_days", "own_gap_days",
+    "population_gap_days", "basis", "fit_id", "sentence",
+)  # fmt: skip
+CYCLE = (
+    "cycle_state", "cycle_no", "close_reason", "opened_on", "lapsed_on", "anchored_on", "cycle_threshold_days",
+    "step_offsets", "step", "step_due_on", "ends_on", "last_step_on", "is_lapsed", "is_dormant", "is_cycle_ended",
+    "is_cycle_limit_reached", "is_step_due", "is_step_missed", "is_ladder_done", "is_sunset_due", "is_history_short",
+    "is_backlog",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Night:
+    """What is the same for every programme and shard of one night.
+
+    Attributes
+    ----------
+    as_of : the business date
+    from_at : the instant sending may begin (aware)
+    business_zone : time zone of the business
+    hours, country_rules : the dated data files
+    pepper : the installation's secret
+    channels : the ones the business uses
+    per_day, per_week : most messages a contact, tonight's included
+    prices : estimated cost of one message a channel
+    global_share : of the contacts that no programme writes to
+    is_stopped : whether the red button is pressed
+    """
+
+    as_of: date
+    from_at: datetime
+    business_zone: str
+    hours: SendHours
+    country_rules: CountryRules
+    pepper: str = field(repr=False)
+    channels: Sequence[str] = permission.CHANNELS
+    per_day: int = 1
+    per_week: int = 2
+    prices: Mapping[str, float] = field(default_factory=dict)
+    global_share: float = 0.0
+    is_stopped: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What is stored about one shard, in the ledger's columns; see the functions named for what they need.
+
+    Attributes
+    ----------
+    contacts : :func:`winback.core.permission.evaluate`, and bucket, region, timezone; optionally phone_zones,
+        messages_day and messages_week (steps taken today and in the last seven days over all programmes and arms,
+        tonight's not included), ignored_sends
+    consents, suppressions : :func:`winback.core.permission.evaluate`
+    cycles, steps : :func:`winback.core.journeys.advance`
+    """
+
+    contacts: pd.DataFrame
+    consents: pd.DataFrame
+    suppressions: pd.DataFrame
+    cycles: pd.DataFrame
+    steps: pd.DataFrame
+
+
+def gather(
+    schedules: pd.DataFrame,
+    state: State,
+    *,
+    programme: Programme,
+    night: Night,
+    nights: Sequence[date],
+    history_days: int,
+    eligible: int,
+    is_source_held: bool = False,
+) -> pd.DataFrame:
+    """Return one row for each contact of a shard, with every fact of the decision, in the order of the contacts.
+
+    Parameters
+    ----------
+    schedules : the programme's, from the ladder; contacts without one have no activity that counts
+    state : the shard's stored rows
+    programme : the policy
+    night : what is the same for all of the night
+    nights : dates of the programme's earlier nights
+    history_days : length of the recorded history
+    eligible : contacts with a schedule over *all* shards; sets the control group's share
+    is_source_held : whether a source that this programme reads is held
+
+    Notes
+    -----
+    The claims that need more than one programme or shard (is_admitted, is_outvalued, …) are False; `arbitration`
+    sets them.
+    """
+    contacts = state.contacts.reset_index(drop=True)
+    verdicts = permission.evaluate(
+        contacts, state.consents, state.suppressions,
+        rules=night.country_rules, programme=programme.programme, purpose=programme.purpose, as_of=night.as_of,
+    )  # fmt: skip
+    allowed = permission.for_steps(verdicts, contacts["country"], programme=programme, available=night.channels)
+    walks = journeys.advance(
+        schedules, state.cycles, state.steps, programme=programme, nights=nights, as_of=night.as_of,
+        history_days=history_days, permitted=allowed,
+    )  # fmt: skip
+    walks = walks.set_index("customer_id").reindex(contacts["customer_id"]).reset_index()
+    known = schedules.set_index("customer_id").reindex(contacts["customer_id"]).reset_index()
+    rows: dict[str, object] = {name: known[name] for name in SILENCE if name in known}
+    rows |= {name: walks[name] for name in CYCLE}
+    rows |= _segment_facts(contacts, allowed, schedules, walks, programme=programme, night=night)
+    rows |= _channel_facts(contacts, allowed, walks, night=night)
+    rows |= _arm_facts(contacts, walks, programme=programme, night=night, eligible=eligible)
+    rows |= {
+        "customer_id": contacts["customer_id"], "bucket": contacts["bucket"], "as_of": pd.Timestamp(night.as_of),
+        "programme": programme.programme, "policy_hash": programme.policy_hash, "value": programme.value,
+        "history_days": history_days, "per_day": night.per_day, "per_week": night.per_week,
+        "messages_day": contacts.get("messages_day", 0), "messages_week": contacts.get("messages_week", 0),
+        "has_activity": known["last_on"].notna(), "is_source_held": is_source_held, "is_stopped": night.is_stopped,
+    }  # fmt: skip
+    return typed(pd.DataFrame(rows, index=contacts.index))
+
+
+def typed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with every fact present and of its kind; a missing claim is False, a missing text empty."""
+    columns = {name: _as_kind(rows, name, kind) for name, kind in FACTS.items()}
+    identity = {name: rows[name] for name in (*IDENTITY, "bucket") if name in rows}
+    return pd.DataFrame({**identity, **columns}, index=rows.index)
+
+
+def _as_kind(rows: pd.DataFrame, name: str, kind: str) -> pd.Series:
+    """Return one fact as its kind."""
+    column = rows[name] if name in rows else pd.Series(np.nan, index=rows.index)
+    if kind == "claim":
+        return column.astype("boolean").fillna(value=False).astype(bool)
+    if kind == "number":
+        return pd.to_numeric(column).astype(np.float64)
+    if kind == "date":
+        return pd.to_datetime(column).astype("datetime64[us]")
+    if kind == "instant":
+        return pd.to_datetime(column, utc=True).astype("datetime64[us, UTC]")
+    return column.astype(object).where(column.notna(), "").astype("str")
+
+
+def _segment_facts(
+    contacts: pd.DataFrame,
+    allowed: pd.DataFrame,
+    schedules: pd.DataFrame,
+    walks: pd.DataFrame,
+    *,
+    programme: Programme,
+    night: Night,
+) -> dict[str, object]:
+    """Return segment, tier and is_overdue."""
+    columns = [name for name in ("ignored_sends", "opened", "missed") if name in contacts]
+    people = contacts[["customer_id", *columns]].assign(
+        is_reachable=allowed["is_reachable"],
+        is_sunset=allowed["is_sunset"],
+        is_cycle_ended=walks["is_cycle_ended"].astype("boolean").fillna(value=False),
+        has_open_cycle=walks["has_open_cycle"].astype("boolean").fillna(value=False),
+    )
+    found = segments.classify(people, schedules, as_of=night.as_of, oldest_days=programme.backlog.oldest_days)
+    return {name: found[name] for name in ("segment", "tier", "is_overdue")}
+
+
+def _channel_facts(
+    contacts: pd.DataFrame, allowed: pd.DataFrame, walks: pd.DataFrame, *, night: Night
+) -> dict[str, object]:
+    """Return channel, permission, window and cost of the step each contact stands before (of step 1 where none)."""
+    step = walks["step"].fillna(0).clip(lower=1).to_numpy(np.int64)
+    steps = range(1, sum(name.startswith("permission_") for name in allowed.columns) + 1)
+    channel = np.select([step == k for k in steps], [allowed[f"channel_{k}"].astype(object) for k in steps], "")
+    stands = np.select([step == k for k in steps], [allowed[f"permission_{k}"].astype(object) for k in steps], "")
+    places = contacts.reindex(columns=send_window.PLACE).assign(channel=channel)
+    window = send_window.windows(places, hours=night.hours, from_at=night.from_at, business_zone=night.business_zone)
+    address = np.select([channel == name for name in permission.CHANNELS], _addresses(contacts), "")
+    return {
+        "channel": channel,
+        "permission": stands,
+        "address": pd.array(address, dtype="str"),
+        "cost": pd.Series(channel).map({"": 0.0, **night.prices}).fillna(0.0),
+        **{name: window[name] for name in ("window", "not_before_at", "expires_at")},
+    }
+
+
+def _addresses(contacts: pd.DataFrame) -> list[pd.Series]:
+    """Return the keyed hash of the address on each channel; the number's is the same for texts and WhatsApp."""
+    names = [f"{channel}_hmac" for channel in permission.CHANNELS]
+    return [contacts[name].astype(object).where(contacts[name].notna(), "") for name in names]
+
+
+def _arm_facts(
+    contacts: pd.DataFrame, walks: pd.DataFrame, *, programme: Programme, night: Night, eligible: int
+) -> dict[str, object]:
+    """Return the arm of everybody who is on a ladder or about to start one; nobody else has one."""
+    arms = hold_out.assign(
+        contacts["customer_id"],
+        programme=programme.programme,
+        salt=programme.hold_out.salt,
+        share=hold_out.control_share(programme.hold_out, eligible=eligible),
+        pepper=night.pepper,
+        global_share=night.global_share,
+        persisted=walks["arm"],
+    )
+    on_ladder = walks["cycle_state"].isin([journeys.OPENING, journeys.OPEN, journeys.RETURNED, journeys.ENDED])
+    return {"arm": np.where(on_ladder.to_numpy(bool), arms, "")}

@@ -1,0 +1,173 @@
+"""One decision a contact and programme: the first rule that holds, and what it changes.
+
+In: candidates. Out: action, reason and rule beside each; the cycles, steps and sunsets that follow; the facts as text.
+Must never happen: a row that no rule decides, or a change that the decision does not say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from winback.core import journeys
+from winback.core.decision_rules import FACTS, RULES
+from winback.core.reasons import Action, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+COLUMNS = (
+    "customer_id", "as_of", "programme", "segment", "behaviour", "silence_days", "threshold_days",
+    "return_probability", "step", "channel", "arm", "action", "reason", "policy_hash",
+)  # fmt: skip
+"""The public columns of a decision, in the order of INTERFACE."""
+
+_REASONS = np.array([rule.reason.value for rule in RULES], dtype=object)
+_READ = tuple(sorted({name for rule in RULES for name in rule.inputs}))
+_ACTIONS = np.array([rule.reason.action.value for rule in RULES], dtype=object)
+_DEFERRED_AFTER_OPENING = (
+    Reason.LOWER_VALUE, Reason.FREQUENCY_CAP, Reason.QUIET_HOURS, Reason.NIGHT_LIMIT, Reason.COST_LIMIT,
+    Reason.BETWEEN_STEPS, Reason.DUE, Reason.CONTROL, Reason.GLOBAL_CONTROL,
+)  # fmt: skip
+_CLOSING = (Reason.LADDER_ENDED, Reason.SHORT_HISTORY, Reason.CYCLE_ENDED)
+_START = f'{{"{next(iter(FACTS))}":'
+_DEFAULTS = r'"[a-z0-9_]+":(?:null|false|""),'
+
+
+def first_rule(facts: Mapping[str, Any], rows: int) -> NDArray[np.int64]:
+    """Return the place in the table of the first rule that holds for each row, -1 where none does.
+
+    Parameters
+    ----------
+    facts : arrays by name, each of length ``rows``
+    rows : how many candidates there are
+    """
+    place = np.full(rows, -1, dtype=np.int64)
+    for number, rule in enumerate(RULES):
+        place[(place < 0) & np.asarray(rule.holds(facts), dtype=bool)] = number
+    return place
+
+
+def decide(candidates: pd.DataFrame) -> pd.DataFrame:
+    """Return the candidates with action, reason and rule (the place in the table) of the first rule that holds.
+
+    Parameters
+    ----------
+    candidates : every column of :data:`winback.core.decision_rules.FACTS`, typed as there
+
+    Raises
+    ------
+    ValueError
+        If no rule decides a row: the facts contradict each other.
+    """
+    columns = {name: candidates[name] for name in _READ}
+    # Texts stay in pandas's arrays, which compare faster than Python objects; everything else is a plain array.
+    facts = {name: one.array if FACTS[name] == "text" else one.to_numpy() for name, one in columns.items()}
+    place = first_rule(facts, len(candidates))
+    undecided = place < 0
+    if undecided.any():
+        row = candidates[undecided].iloc[0]
+        raise ValueError(f"no rule decides {int(undecided.sum())} rows; the first is {row['customer_id']}: {dict(row)}")
+    reason, action = _REASONS[place], _ACTIONS[place]
+    return candidates.assign(action=pd.array(action, dtype="str"), reason=pd.array(reason, dtype="str"), rule=place)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What the decisions of a night change, in the ledger's columns.
+
+    Attributes
+    ----------
+    openings : programme, customer_id, cycle_no, bucket, opened_on, lapsed_on, anchored_on, arm, threshold_days,
+        step_offsets, policy_hash
+    closings : programme, customer_id, cycle_no, closed_on, close_reason
+    steps : programme, customer_id, cycle_no, step, bucket, taken_on, arm, channel; of both arms
+    sunsets : programme, customer_id, bucket, effective_on
+    """
+
+    openings: pd.DataFrame
+    closings: pd.DataFrame
+    steps: pd.DataFrame
+    sunsets: pd.DataFrame
+
+
+def changes(decided: pd.DataFrame) -> Changes:
+    """Return what follows from decided candidates: all programmes' rows, not only the one row shown a contact.
+
+    A cycle opens with its arm even if its first step is deferred, so that the waiting step keeps its place. Holds,
+    skips and the back-log ramp open nothing. A return always closes; the end of a ladder closes unless it is held.
+    """
+    reason = decided["reason"]
+    opening = decided["cycle_state"] == journeys.OPENING
+    opens = decided[opening & reason.isin([one.value for one in _DEFERRED_AFTER_OPENING])]
+    openings = opens.assign(
+        opened_on=opens["as_of"], threshold_days=opens["cycle_threshold_days"], cycle_no=_whole(opens["cycle_no"])
+    )
+    ended = (decided["cycle_state"] == journeys.ENDED) & reason.isin([one.value for one in _CLOSING])
+    closes = decided[(decided["cycle_state"] == journeys.RETURNED) | ended]
+    taken = decided[decided["action"].isin([Action.SEND.value, Action.HOLD_OUT.value])]
+    sunset = decided[decided["action"] == Action.SUNSET.value]
+    key = ["programme", "customer_id", "cycle_no"]
+    return Changes(
+        openings=openings[
+            [*key, "bucket", "opened_on", "lapsed_on", "anchored_on", "arm", "threshold_days", "step_offsets",
+             "policy_hash"]
+        ].reset_index(drop=True),
+        closings=closes.assign(closed_on=closes["as_of"], cycle_no=_whole(closes["cycle_no"]))[
+            [*key, "closed_on", "close_reason"]
+        ].reset_index(drop=True),
+        steps=taken.assign(
+            taken_on=taken["as_of"], cycle_no=_whole(taken["cycle_no"]), step=_whole(taken["step"])
+        )[[*key, "step", "bucket", "taken_on", "arm", "channel"]].reset_index(drop=True),
+        sunsets=sunset.assign(effective_on=sunset["as_of"])[
+            ["programme", "customer_id", "bucket", "effective_on"]
+        ].reset_index(drop=True),
+    )  # fmt: skip
+
+
+def _whole(column: pd.Series) -> pd.Series:
+    return column.astype(np.int64)
+
+
+def facts_as_json(candidates: pd.DataFrame) -> pd.Series[str]:
+    """Return each row's facts as one line of JSON; missing values, empty texts and False are left out.
+
+    Enough to decide the row again (:mod:`explanation`). Numbers keep ten decimals.
+    """
+    shown = {}
+    for name, kind in FACTS.items():
+        column = candidates[name]
+        if kind == "date":
+            column = _iso(column.to_numpy("datetime64[D]"), "")
+        elif kind == "instant":
+            column = _iso(column.dt.tz_localize(None).to_numpy("datetime64[s]"), "Z")
+        shown[name] = np.asarray(column)
+    if candidates.empty:
+        return pd.Series([], index=candidates.index, dtype="str")
+    text = pd.DataFrame(shown).to_json(orient="records", double_precision=10)
+    # A quote inside a text is escaped, so this only ever matches between two records.
+    records = text.removeprefix(f"[{_START}").removesuffix("}]").split("}," + _START)
+    lines = _START + pd.Series(records, dtype="str", index=candidates.index) + "}"
+    return lines.str.replace(_DEFAULTS, "", regex=True)
+
+
+def _iso(values: np.ndarray[tuple[int], np.dtype[np.datetime64]], suffix: str) -> pd.Series:
+    """Return dates or instants as ISO 8601 texts, missing where there is none; each distinct value is written once."""
+    codes, distinct = pd.factorize(values)
+    texts = np.array([*(str(one) + suffix for one in distinct), None], dtype=object)
+    return pd.Series(texts[codes])
+
+
+def public(decided: pd.DataFrame) -> pd.DataFrame:
+    """Return decided rows with the columns of INTERFACE and `bucket`, `facts`; a step of 0 is missing."""
+    rows = decided[["bucket", *COLUMNS]].copy()
+    rows["step"] = rows["step"].where(rows["step"] > 0).astype("Int64")
+    for name in ("programme", "segment", "behaviour", "channel", "arm", "policy_hash"):
+        rows[name] = rows[name].mask(rows[name] == "")
+    rows["facts"] = facts_as_json(decided)
+    return rows.reset_index(drop=True)

@@ -1,0 +1,297 @@
+"""Cycles and their steps: who starts the ladder, who is on which rung, who has come back, whose ladder is over.
+
+In: tonight's schedules, the stored cycles and steps, the dates of earlier nights. Out: one row a contact with the
+state of its cycle and the step it stands before. Must never happen: a cycle derived from the last activity instead of
+a stored row, two steps closer than the policy allows, or a cap or an outage that costs somebody a step silently.
+
+What a night wrote is no input to that night (:func:`as_before`), so that repeating it gives the same rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from winback.core.hold_out import TREATED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    from numpy.typing import NDArray
+
+    from winback.core.policy import Programme
+
+NONE, OPENING, OPEN, RETURNED, ENDED = "none", "opening", "open", "returned", "ended"
+LADDER_ENDED = "ladder_ended"
+LADDER_MISSED = "ladder_missed"
+CYCLE_YEAR_DAYS = 365
+
+
+def as_before(
+    cycles: pd.DataFrame, steps: pd.DataFrame, *, programme: str, as_of: date
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return a programme's cycles and steps as they stood before the night of ``as_of``.
+
+    Cycles opened that night or later are left out, those closed that night or later are open again, and steps taken
+    that night or later are left out.
+    """
+    tonight = pd.Timestamp(as_of)
+    mine = cycles[(cycles["programme"] == programme) & (cycles["opened_on"] < tonight)].copy()
+    undone = (mine["closed_on"] >= tonight).to_numpy(bool)
+    mine["closed_on"] = mine["closed_on"].mask(undone)
+    mine["close_reason"] = mine["close_reason"].astype(object).mask(undone, None)
+    taken = steps[(steps["programme"] == programme) & (steps["taken_on"] < tonight)]
+    return mine, taken
+
+
+def advance(
+    schedules: pd.DataFrame,
+    cycles: pd.DataFrame,
+    steps: pd.DataFrame,
+    *,
+    programme: Programme,
+    nights: Sequence[date],
+    as_of: date,
+    history_days: int,
+    permitted: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Return one row for every contact with a schedule or an open cycle: where it stands on the ladder tonight.
+
+    Parameters
+    ----------
+    schedules : customer_id, last_on, lapsed_on, threshold_days, due_1_days … due_K_days, and optionally
+        last_return_on (the last day of a behaviour that ends a cycle, or of a human act on a landing page)
+    cycles : programme, customer_id, cycle_no, opened_on, lapsed_on, anchored_on, arm, threshold_days, step_offsets,
+        closed_on, close_reason; other programmes' and tonight's rows are ignored
+    steps : programme, customer_id, cycle_no, step, taken_on (of both arms)
+    nights : dates of this programme's earlier nights; tonight's is ignored
+    as_of : the night's date
+    history_days : length of the recorded history
+    permitted : customer_id, is_permitted_1 … is_permitted_K: may the step be sent at all? default yes
+
+    Returns
+    -------
+    customer_id; cycle_state (`none|opening|open|returned|ended`), close_reason, cycle_no, arm (stored one, else
+    None), opened_on, lapsed_on, anchored_on, cycle_threshold_days, step_offsets ("0,30,60": days after anchored_on),
+    step (1…K, the one before the contact; 0 none), step_due_on, ends_on, last_step_on, and the claims is_lapsed,
+    is_step_due, is_step_missed, is_ladder_done, is_cycle_ended, is_cycle_limit_reached, is_dormant, is_backlog,
+    is_sunset_due, is_history_short, has_open_cycle.
+
+    Notes
+    -----
+    Step k is due at ``anchored_on + offset_k``, never sooner than ``min_days_between`` after the last step of any
+    cycle. It is passed over only if no night ran while it was the current one (it was missed), or if it may not be
+    sent to this contact at all and the next one is due. A step that was deferred or held stays due.
+    """
+    past_cycles, past_steps = as_before(cycles, steps, programme=programme.programme, as_of=as_of)
+    state = _known_state(schedules, past_cycles, past_steps, programme=programme, as_of=as_of)
+    today = float(_day(as_of))
+    ran = np.unique(np.array([_day(night) for night in nights if night < as_of], dtype=np.float64))
+    _open_cycles(state, programme=programme, nights=ran, today=today)
+    rungs = _stand(state, _may(state, permitted, len(programme.ladder.steps)), programme, ran, today)
+    return _described(state, rungs, programme=programme, today=today, history_days=history_days)
+
+
+@dataclass(frozen=True)
+class _Rungs:
+    """The step each contact stands before: its number (0 none is left), the day it is due, the day the ladder ends."""
+
+    step: NDArray[np.int64]
+    due: NDArray[np.float64]
+    ends: NDArray[np.float64]
+
+
+def _day(value: date) -> int:
+    """Return days since 1970-01-01."""
+    return int(np.datetime64(value, "D").astype(np.int64))
+
+
+def _days(column: pd.Series) -> NDArray[np.float64]:
+    """Return days since 1970-01-01, NaN where there is no date."""
+    values = pd.to_datetime(column).to_numpy("datetime64[D]")
+    return np.where(np.isnat(values), np.nan, values.astype(np.int64).astype(np.float64))
+
+
+def _dates(days: NDArray[np.float64]) -> NDArray[np.datetime64]:
+    """Return dates from days since 1970-01-01, NaT where there is no number."""
+    known = np.isfinite(days)
+    dates = np.where(known, days, 0).astype(np.int64).astype("datetime64[D]").astype("datetime64[us]")
+    return np.where(known, dates, np.datetime64("NaT", "us"))
+
+
+def _known_state(
+    schedules: pd.DataFrame, cycles: pd.DataFrame, steps: pd.DataFrame, *, programme: Programme, as_of: date
+) -> pd.DataFrame:
+    """Return one row a contact: its schedule, its latest cycle, and the steps taken; days as numbers."""
+    latest = cycles.sort_values("cycle_no").drop_duplicates("customer_id", keep="last").set_index("customer_id")
+    ids = schedules["customer_id"].to_numpy(object)
+    strays = latest.index[latest["closed_on"].isna() & ~latest.index.isin(ids)]
+    index = pd.Index(np.concatenate([ids, strays.to_numpy(object)]), dtype=object)
+    known = schedules.set_index("customer_id").reindex(index)
+    latest = latest.reindex(index)
+    state = pd.DataFrame(index=index)
+    state["is_known"] = index.isin(ids)
+    state["threshold"] = known["threshold_days"].to_numpy(np.float64)
+    state["returned"] = _days(known["last_return_on"]) if "last_return_on" in known else np.nan
+    # A return by a behaviour the trigger does not count is life, too: the silence starts again from it.
+    state["lapsed"] = np.fmax(_days(known["lapsed_on"]), state["returned"] + state["threshold"])
+    for k in range(len(programme.ladder.steps)):
+        state[f"offset_{k + 1}"] = (known[f"due_{k + 1}_days"] - known["threshold_days"]).to_numpy(np.float64)
+    for name in ("opened_on", "lapsed_on", "anchored_on", "closed_on"):
+        state["cycle_" + name.removesuffix("_on")] = _days(latest[name])
+    for name in ("cycle_no", "arm", "threshold_days", "step_offsets", "close_reason"):
+        state["stored_" + name] = latest[name].to_numpy(object)
+    recent = cycles["opened_on"] > pd.Timestamp(as_of) - pd.Timedelta(days=CYCLE_YEAR_DAYS)
+    state["cycles_this_year"] = cycles[recent].groupby("customer_id").size().reindex(index).fillna(0)
+    state["last_step_on"] = _days(steps.groupby("customer_id")["taken_on"].max().reindex(index))
+    in_cycle = steps.merge(latest["cycle_no"].rename_axis("customer_id").reset_index(), on=["customer_id", "cycle_no"])
+    state["last_step"] = in_cycle.groupby("customer_id")["step"].max().reindex(index).fillna(0)
+    return state
+
+
+def _open_cycles(state: pd.DataFrame, *, programme: Programme, nights: NDArray[np.float64], today: float) -> None:
+    """Mark in ``state`` who is on a ladder and who would start one tonight, with the dates of that cycle."""
+    ladder = programme.ladder
+    state["is_open"] = state["cycle_opened"].notna() & state["cycle_closed"].isna()
+    came_back = state["is_open"] & (state["returned"] >= state["cycle_opened"])
+    state["came_back"] = came_back
+    # The latest cycle ended without an answer, and nothing since its opening counts as a return.
+    ended = state["cycle_closed"].notna() & (state["stored_close_reason"] != RETURNED)
+    state["is_cycle_ended"] = ended & ~(state["returned"] >= state["cycle_opened"])
+    state["is_lapsed"] = state["lapsed"] <= today
+    state["is_limit_reached"] = state["cycles_this_year"] >= programme.cycles_per_year
+    state["is_too_old"] = state["lapsed"] < today - programme.backlog.oldest_days
+    blocked = state["is_open"] | state["is_cycle_ended"] | state["is_limit_reached"] | state["is_too_old"]
+    state["opens"] = state["is_lapsed"] & ~blocked
+    state["is_backlog"] = state["opens"] & ((state["lapsed"] < nights[-1]) if len(nights) else True)
+    offsets = _offsets(state, programme)
+    late_days = today - state["lapsed"].to_numpy(np.float64)
+    # Step 1 is never skipped on the way in: whoever is let in after its window starts the ladder from today.
+    first_window = np.fmin(ladder.late_by_days + 1, offsets[:, 1] if len(ladder.steps) > 1 else np.inf)
+    restarts = (late_days >= first_window) & (ladder.mode != "calendar")
+    state["anchored"] = np.where(state["is_open"], state["cycle_anchored"], np.where(restarts, today, state["lapsed"]))
+    state["opened"] = np.where(state["is_open"], state["cycle_opened"], today)
+    for k in range(len(ladder.steps)):
+        state[f"offset_{k + 1}"] = offsets[:, k]
+
+
+def _offsets(state: pd.DataFrame, programme: Programme) -> NDArray[np.float64]:
+    """Return days after the anchor at which each step is due: stored ones for open cycles, else tonight's."""
+    count = len(programme.ladder.steps)
+    fresh = state[[f"offset_{k + 1}" for k in range(count)]].to_numpy(np.float64)
+    if programme.ladder.mode != "calendar":
+        fresh = fresh - fresh[:, :1]
+    stored = np.full_like(fresh, np.nan)
+    texts = state.loc[state["is_open"], "stored_step_offsets"]
+    if len(texts):
+        parts = texts.astype("str").str.split(",", expand=True).iloc[:, :count].apply(pd.to_numeric)
+        stored[state["is_open"].to_numpy(bool), : parts.shape[1]] = parts.to_numpy(np.float64)
+    return np.asarray(np.where(state["is_open"].to_numpy(bool)[:, None], stored, fresh), dtype=np.float64)
+
+
+def _may(state: pd.DataFrame, permitted: pd.DataFrame | None, count: int) -> NDArray[np.bool_]:
+    """Return whether each contact may get each step at all."""
+    if permitted is None:
+        return np.ones((len(state), count), dtype=bool)
+    columns = [f"is_permitted_{k + 1}" for k in range(count)]
+    known = permitted.set_index("customer_id")[columns].reindex(state.index)
+    return np.asarray(known.fillna(value=False), dtype=bool)
+
+
+def _stand(
+    state: pd.DataFrame,
+    may: NDArray[np.bool_],
+    programme: Programme,
+    nights: NDArray[np.float64],
+    today: float,
+) -> _Rungs:
+    """Return the first step that is neither taken nor passed over, and when the ladder is over if none is left."""
+    ladder = programme.ladder
+    count = len(ladder.steps)
+    opened = state["opened"].to_numpy(np.float64)
+    nominal = np.column_stack([state["anchored"] + state[f"offset_{k + 1}"] for k in range(count)])
+    soonest = np.nan_to_num(state["last_step_on"].to_numpy(np.float64) + ladder.min_days_between, nan=-np.inf)
+    taken = np.where(state["is_open"], state["last_step"], 0)
+    step = np.zeros(len(state), dtype=np.int64)
+    due = np.full(len(state), np.nan)
+    ends = np.where(taken >= count, state["last_step_on"] + ladder.answer_days, np.nan)
+    for k in range(count):
+        this = np.fmax(nominal[:, k], soonest)
+        closes = this + ladder.late_by_days + 1
+        follows = np.fmax(nominal[:, k + 1], this + ladder.min_days_between) if k + 1 < count else closes
+        bound = np.fmin(closes, follows)
+        # Only nights on which this cycle was open could have taken the step.
+        ran = np.searchsorted(nights, np.fmax(this, opened)) < np.searchsorted(nights, bound)
+        passed = ((today >= bound) & ~ran) | ((today >= follows) & ~may[:, k])
+        left = taken < k + 1
+        chosen = left & ~passed & (step == 0) & np.isfinite(this)
+        step[chosen] = k + 1
+        due[chosen] = this[chosen]
+        if k + 1 == count:
+            answered = state["last_step_on"].to_numpy(np.float64) + ladder.answer_days
+            ends = np.where(left & (step == 0), np.fmax(bound, answered), ends)
+    return _Rungs(step=step, due=due, ends=np.where(step == 0, ends, np.nan))
+
+
+def _described(
+    state: pd.DataFrame, rungs: _Rungs, *, programme: Programme, today: float, history_days: int
+) -> pd.DataFrame:
+    """Return the public columns of :func:`advance`."""
+    count = len(programme.ladder.steps)
+    is_open = state["is_open"].to_numpy(bool)
+    came_back = state["came_back"].to_numpy(bool)
+    # A literal calendar whose last window has passed starts nothing: there is no rung to stand on.
+    opens = state["opens"].to_numpy(bool) & (rungs.step > 0)
+    walks = is_open & ~came_back
+    ended = walks & (rungs.step == 0) & (today >= rungs.ends)
+    all_taken = ended & (state["last_step"].to_numpy() >= count)
+    treated = state["stored_arm"].to_numpy(object) == TREATED
+    answers = all_taken & treated & (programme.end == "sunset")
+    is_long = history_days >= programme.threshold.min_history_days
+    step = np.where(walks | opens, rungs.step, 0)
+    no_window = state["opens"].to_numpy(bool) & ~opens
+    dormant = state["is_lapsed"] & state["is_too_old"] & ~state["is_open"] & ~state["is_cycle_ended"]
+    rows = {
+        "customer_id": pd.array(state.index.to_numpy(object), dtype="str"),
+        "cycle_state": np.select([came_back, ended, is_open, opens], [RETURNED, ENDED, OPEN, OPENING], NONE),
+        "close_reason": np.select([came_back, all_taken, ended], [RETURNED, LADDER_ENDED, LADDER_MISSED], ""),
+        "cycle_no": pd.to_numeric(state["stored_cycle_no"]).fillna(0).to_numpy(np.int64) + opens,
+        "arm": np.where(is_open, state["stored_arm"].to_numpy(object), None),
+        "opened_on": _dates(np.where(is_open | opens, state["opened"], np.nan)),
+        "lapsed_on": _dates(np.where(is_open, state["cycle_lapsed"], state["lapsed"])),
+        "anchored_on": _dates(np.where(is_open | opens, state["anchored"], np.nan)),
+        "cycle_threshold_days": np.where(
+            is_open, pd.to_numeric(state["stored_threshold_days"]), np.where(opens, state["threshold"], np.nan)
+        ),
+        "step_offsets": _offset_texts(state, is_open | opens, count),
+        "step": step,
+        "step_due_on": _dates(np.where(step > 0, rungs.due, np.nan)),
+        "ends_on": _dates(np.where(walks, rungs.ends, np.nan)),
+        "last_step_on": _dates(state["last_step_on"].to_numpy(np.float64)),
+        "is_lapsed": state["is_lapsed"].to_numpy(bool),
+        "is_step_due": (step > 0) & (today >= rungs.due),
+        "is_step_missed": (step > np.where(is_open, state["last_step"], 0) + 1) & (today < rungs.due),
+        "is_ladder_done": walks & (rungs.step == 0) & ~ended,
+        "is_cycle_ended": state["is_cycle_ended"].to_numpy(bool),
+        "is_cycle_limit_reached": state["is_limit_reached"].to_numpy(bool),
+        "is_dormant": dormant.to_numpy(bool) | no_window,
+        "is_backlog": opens & state["is_backlog"].to_numpy(bool),
+        "is_sunset_due": answers & is_long,
+        "is_history_short": answers & (not is_long),
+        "has_open_cycle": is_open,
+    }
+    return pd.DataFrame(rows).sort_values("customer_id", ignore_index=True)
+
+
+def _offset_texts(state: pd.DataFrame, wanted: NDArray[np.bool_], count: int) -> NDArray[np.object_]:
+    """Return each cycle's offsets as text, e.g. `0,30,60`; empty where there is no cycle."""
+    texts = np.full(len(state), "", dtype=object)
+    columns = [state.loc[wanted, f"offset_{k + 1}"] for k in range(count)]
+    whole = [column.astype("Int64").astype("str").fillna("") for column in columns]
+    joined = whole[0].str.cat(whole[1:], sep=",") if count > 1 else whole[0]
+    texts[wanted] = joined.to_numpy(object)
+    return texts
