@@ -129,5 +129,7 @@ def read_files(root: Path, files: Sequence[StoredFile], schema: pa.Schema) -> pa
 
 def as_frame(table: pa.Table) -> pd.DataFrame:
     """Return a table as pandas frame: days as datetime64[s], texts as str."""
-    fields = [field.with_type(pa.timestamp("s")) if pa.types.is_date(field.type) else field for field in table.schema]
+    # Parquet has no timestamps of whole seconds; what was one comes back in milliseconds.
+    days = {pa.date32(), pa.timestamp("ms")}
+    fields = [field.with_type(pa.timestamp("s")) if field.type in days else field for field in table.schema]
     return table.cast(pa.schema(fields)).to_pandas()

@@ -1,0 +1,71 @@
+"""A writer that is killed leaves the generation before it or the one it made, never anything between."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from activity_world import ZONE, Event, at, expected_profiles, feed, on
+
+from winback.activity.store import ActivityStore
+
+KILLS = 10
+CUSTOMERS = 40
+LONGEST_LIFE_SECONDS = 1.0
+
+
+def night(number):
+    """Return what happens in a night: everybody comes once, and one event of days ago arrives late."""
+    today = [Event(f"customer-{one}", "visit", at(number), None, f"{number}-{one}") for one in range(CUSTOMERS)]
+    return [*today, Event(f"customer-{number % CUSTOMERS}", "purchase", at(max(0, number - 5)), None, f"{number}-late")]
+
+
+def work(root, begun):
+    """Live night after night until somebody kills this process; ``begun`` is told of the first."""
+    store = ActivityStore.open(Path(root), zone=ZONE, shards=3)
+    begun.set()
+    while True:
+        number = store.generation
+        with store.writing() as writer:
+            writer.ingest("shop", feed(night(number)))
+            writer.fold(on(number))
+
+
+@pytest.fixture(scope="module")
+def processes():
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["winback.activity.store", "winback.activity.feature_query", "activity_world"])
+    return context
+
+
+def test_a_killed_writer_leaves_the_old_generation_or_the_new_one(tmp_path, processes):
+    delays = np.random.default_rng(2).uniform(0, LONGEST_LIFE_SECONDS, KILLS)
+    nights = 0
+    for delay in delays:
+        begun = processes.Event()
+        writer = processes.Process(target=work, args=(str(tmp_path / "activity"), begun))
+        writer.start()
+        assert begun.wait(60)
+        writer.join(delay)
+        writer.kill()
+        writer.join()
+        assert writer.exitcode == -signal.SIGKILL
+
+        store = ActivityStore.open(tmp_path / "activity", zone=ZONE, shards=3)
+        assert store.generation >= nights
+        nights = store.generation
+        events = [event for number in range(nights) for event in night(number)]
+        assert store.counts()["events"] == len(events)
+        assert store.folded_through == (on(nights - 1) if nights else None)
+        pd.testing.assert_frame_equal(store.profiles(on(nights)), expected_profiles(events, on(nights)))
+
+    assert nights, "every writer was killed before its first commit: this proved nothing"
+    with store.writing():
+        pass
+    stored = {part.file for part in store._manifest.files} | set(store._manifest.retired)
+    found = {path.relative_to(tmp_path / "activity").as_posix() for path in (tmp_path / "activity").rglob("*.parquet")}
+    assert found == stored
