@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from winback.sample.editor_schemas import editor_schemas, write_schemas
-from winback.sample.material import data_directory
+from winback.settings import data_directory
 
 REFRESH = "python -m winback.sample.editor_schemas data/schemas"
 

@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HOUSE = ("deploy", "flows", "tasks", "winback")
-LONGEST_MODULE, LONGEST_FUNCTION = 400, 50
-BORDER_TYPES = {"str", "int", "float", "bool", "date", "datetime", "None"}
+LONGEST_MODULE, LONGEST_TEST_MODULE, LONGEST_FUNCTION = 400, 600, 50
+BORDER_TYPES = {"str", "int", "float", "bool", "date", "datetime", "None", "list[str]"}
 
 
 def modules(*folders: str) -> list[Path]:
@@ -41,17 +41,26 @@ def imported(file: Path) -> set[str]:
 
 
 def test_a_module_stays_readable():
-    sources = [*modules(*HOUSE, "bench", "tests"), ROOT / "do"]
-    long = {place(file): count for file in sources if (count := len(file.read_text("utf-8").splitlines())) > 400}
-    assert not long, f"modules over {LONGEST_MODULE} lines"
+    limits = dict.fromkeys([*modules(*HOUSE, "bench"), ROOT / "do"], LONGEST_MODULE)
+    limits |= dict.fromkeys(modules("tests"), LONGEST_TEST_MODULE)
+    lengths = {file: len(file.read_text("utf-8").splitlines()) for file in limits}
+    assert not {place(file): length for file, length in lengths.items() if length > limits[file]}
+
+
+def code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return how long a function is without its docstring."""
+    documentation = node.body[0] if ast.get_docstring(node) else None
+    spoken = documentation.end_lineno - documentation.lineno + 1 if documentation else 0
+    return node.end_lineno - node.lineno + 1 - spoken
 
 
 def test_a_function_stays_readable():
     long = [
-        f"{place(file, node)} {node.name}: {size} lines"
+        f"{place(file, node)} {node.name}: {code_lines(node)} lines"
         for file in [*modules(*HOUSE, "bench"), ROOT / "do"]
+        if "migrations" not in file.parts  # a migration is a list of tables
         for node in functions(file)
-        if (size := (node.end_lineno or 0) - node.lineno + 1) > LONGEST_FUNCTION
+        if code_lines(node) > LONGEST_FUNCTION
     ]
     assert not long, f"functions over {LONGEST_FUNCTION} lines"
 
@@ -89,22 +98,20 @@ def test_flows_and_tasks_import_at_the_top():
     assert not inner
 
 
+def public(body: list[ast.stmt]) -> list[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return [node for node in body if isinstance(node, kinds) and not node.name.startswith("_")]
+
+
 def test_every_public_function_says_what_it_does():
-    silent = [
-        f"{place(file, node)} {node.name}"
-        for file in modules(*HOUSE)
-        for node in ast.walk(tree(file))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        and not node.name.startswith("_")
-        and not ast.get_docstring(node)
-        and not is_nested(file, node)
-    ]
+    silent = []
+    for file in modules(*HOUSE):
+        nodes = public(tree(file).body)
+        # A method of a class with a base may override one that says it already.
+        own = [node for node in nodes if isinstance(node, ast.ClassDef) and not node.bases]
+        nodes += [method for node in own for method in public(node.body)]
+        silent += [f"{place(file, node)} {node.name}" for node in nodes if not ast.get_docstring(node)]
     assert not silent
-
-
-def is_nested(file: Path, node: ast.AST) -> bool:
-    """Tell whether a definition stands inside a function, where nobody outside can call it."""
-    return any(node in ast.walk(function) for function in functions(file) if function is not node)
 
 
 def is_task(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
@@ -123,6 +130,7 @@ def test_task_signatures_carry_ids_dates_and_counts_only():
                 f"{place(file, node)} {node.name}({name}: {kind})"
                 for name, kind in names.items()
                 if not set(kind.replace(" ", "").split("|")) <= BORDER_TYPES
+                or ("list" in kind and name != "programmes")
             ]
     assert not wide
 
@@ -139,6 +147,6 @@ def test_every_lint_exception_gives_its_reason():
         for file in modules(*HOUSE, "bench")
         for number, line in enumerate(file.read_text("utf-8").splitlines(), 1)
         for marker in ("# noqa: ", "# type: ignore[")
-        if marker in line and len(line.split(marker, 1)[1].split()) < 3
+        if marker in line and len(line.split(marker, 1)[1].split()) < 2
     ]
     assert not bare

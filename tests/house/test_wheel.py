@@ -36,7 +36,7 @@ def test_it_has_the_command_and_the_licence(wheel):
 
 def test_it_holds_every_file_of_the_package(wheel):
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "winback"],
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "winback", "data"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -44,7 +44,8 @@ def test_it_holds_every_file_of_the_package(wheel):
     )
     if listed.returncode:
         pytest.skip("not a git checkout: nothing to compare the wheel with")
-    assert {name for name in listed.stdout.split() if (ROOT / name).exists()} <= set(wheel.namelist())
+    files = {name for name in listed.stdout.split() if (ROOT / name).exists()}
+    assert {f"winback/{name}" if name.startswith("data/") else name for name in files} <= set(wheel.namelist())
 
 
 def test_no_state_is_shipped(wheel):

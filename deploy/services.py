@@ -1,0 +1,211 @@
+"""Prefect's programs on this machine: server, worker, deployments, automations. Standard library only.
+
+In: a project directory. Out: running programs, each known by its process id, and their addresses. Must never happen:
+a program left running after its starter ended, anything written to the user's own Prefect profile, a server that
+listens beyond this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+ROOT = Path(__file__).resolve().parents[1]
+LOOPBACK = "127.0.0.1"
+USUAL_PORT = 4200
+POOL = "winback"
+START_TIMEOUT_SECONDS = 180
+STOP_TIMEOUT_SECONDS = 15
+BUSINESS_ZONE = (
+    "import sys, pathlib; from winback.settings import load_configuration as load; "
+    "print(load(pathlib.Path(sys.argv[1])).business.timezone)"
+)
+
+
+class ServiceFailed(Exception):
+    """A program did not start; the message says which, and where its log is."""
+
+
+def free_port(preferred: int = USUAL_PORT) -> int:
+    """Return the preferred port of this machine if nobody listens there, else any free one."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind((LOOPBACK, port))
+                return int(probe.getsockname()[1])
+    raise ServiceFailed("no free port on this machine")
+
+
+def business_zone(project: Path) -> str:
+    """Return the time zone in the project's winback.yaml; what is wrong there is raised as one message."""
+    done = subprocess.run(
+        [sys.executable, "-c", BUSINESS_ZONE, str(project)], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    if done.returncode:
+        raise ServiceFailed((done.stderr.strip().splitlines() or ["winback.yaml cannot be read"])[-1])
+    return done.stdout.strip()
+
+
+@dataclass
+class Services:
+    """Prefect for one project. Use as a context manager: whatever was started is stopped, last first.
+
+    Attributes
+    ----------
+    project : the project directory the deployments work on
+    home : PREFECT_HOME: database, logs
+    port : where the server listens on this machine
+    """
+
+    project: Path
+    home: Path
+    port: int
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """The address of Prefect's pages."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables every program is started with."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        return inherited | {
+            "DO_NOT_TRACK": "1",
+            "PREFECT_API_URL": f"{self.url}/api",
+            "PREFECT_HOME": str(self.home),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_API_HOST": LOOPBACK,
+            "PREFECT_SERVER_API_PORT": str(self.port),
+            "PREFECT_UI_API_URL": f"{self.url}/api",
+            "WINBACK_HOME": str(ROOT),
+            "WINBACK_PROJECT": str(self.project),
+        }
+
+    def __enter__(self) -> Self:
+        """Make the home directory; nothing is started yet."""
+        self.project, self.home = self.project.resolve(), self.home.resolve()
+        self.home.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop everything."""
+        self.stop()
+
+    def start_server(self) -> None:
+        """Start the server; it is not ready yet (:meth:`wait_for_server`)."""
+        self._start("server", ["prefect", "server", "start"])
+
+    def wait_for_server(self) -> None:
+        """Return when the server answers.
+
+        Raises
+        ------
+        ServiceFailed
+            If it ends, or does not answer in time.
+        """
+        self._wait("server", lambda: self.ask("health") is True)
+
+    def start_worker(self) -> None:
+        """Start a worker that runs flows as processes; it makes the work pool where there is none."""
+        self._start("worker", ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--limit", "4"])
+        self._wait("worker", lambda: bool(self.ask(f"work_pools/{POOL}/workers/filter", {})))
+
+    def register(self) -> dict[str, Any]:
+        """Deploy everything in prefect.yaml and apply the automations; return what became of the automations.
+
+        Raises
+        ------
+        ServiceFailed
+            If either fails; the message holds the end of its output.
+        """
+        zone = {"WINBACK_TIMEZONE": business_zone(self.project)}
+        self.run("deploy", ["prefect", "--no-prompt", "deploy", "--all"], zone)
+        found: dict[str, Any] = json.loads(self.run("automations", ["tasks.observing"]).splitlines()[-1])
+        return found
+
+    def run(self, name: str, module: list[str], more: dict[str, str] | None = None) -> str:
+        """Run a module of this environment to its end and return its standard output."""
+        done = subprocess.run(
+            [sys.executable, "-m", *module],
+            cwd=ROOT,
+            env=self.environment | (more or {}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            last = (done.stderr or done.stdout).strip().splitlines()[-5:]
+            raise ServiceFailed(f"{name} failed: " + "\n".join(last))
+        return done.stdout
+
+    def ask(self, path: str, body: object = None) -> Any:  # noqa: ANN401  whatever JSON the server answers
+        """Return the server's JSON answer to a GET, or to a POST where there is a body; None while it is silent."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(  # noqa: S310  the address is built above: http on this machine
+            f"{self.url}/api/{path}", data=data, headers={"Content-Type": "application/json"}
+        )
+        try:
+            # A proxy must never see what stays on this machine.
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with opener.open(request, timeout=30) as answer:
+                return json.loads(answer.read() or b"null")
+        except (OSError, urllib.error.URLError, ValueError):
+            return None
+
+    def stop(self) -> None:
+        """Stop what was started, by process id, last first; what does not listen in time is killed."""
+        for process in reversed(self.processes.values()):
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(STOP_TIMEOUT_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+            if hasattr(os, "killpg"):
+                # A program that was killed may leave children behind; the group is ours alone.
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+        self.processes.clear()
+
+    def log(self, name: str) -> Path:
+        """Return where a program's output goes."""
+        return self.home / f"{name}.log"
+
+    def _start(self, name: str, module: list[str]) -> None:
+        """Start a program of its own group, so that Ctrl-C reaches its starter only."""
+        with self.log(name).open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", *module],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _wait(self, name: str, is_ready: Any) -> None:  # noqa: ANN401  a callable without arguments
+        """Return when a program is ready."""
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            if is_ready():
+                return
+            if self.processes[name].poll() is not None:
+                break
+            time.sleep(0.25)
+        raise ServiceFailed(f"Prefect's {name} did not start; its log is {self.log(name)}")

@@ -1,0 +1,76 @@
+"""`./do up`: Prefect's server, the deployments, the automations and a worker, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from deploy.services import USUAL_PORT, ServiceFailed, Services, free_port
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what `./do up` understands."""
+    made = argparse.ArgumentParser(prog="./do up", description="Prefect for one project, until Ctrl-C.")
+    default = os.environ.get("WINBACK_PROJECT", ".")
+    made.add_argument("--project", type=Path, default=Path(default), help="directory with winback.yaml")
+    made.add_argument("--port", type=int, default=USUAL_PORT, help=f"default {USUAL_PORT}, or a free one")
+    made.add_argument("--home", type=Path, help="Prefect's state; default PROJECT/var/prefect")
+    return made
+
+
+def up(services: Services) -> None:
+    """Start everything and say where it is; return when a program ends or a signal comes."""
+    say(f"starting Prefect in {services.home} …")
+    services.start_server()
+    services.wait_for_server()
+    services.start_worker()
+    changed = services.register()
+    watched = sum(len(names) for kind, names in changed.items() if kind != "deleted")
+    say(f"Prefect       {services.url}")
+    say(f"deployments   {services.url}/deployments")
+    say(f"automations   {services.url}/automations ({watched} watch)")
+    say(f"logs          {services.home}")
+    say("a night now:  prefect deployment run winback-nightly/nightly   Ctrl-C stops everything")
+    while all(process.poll() is None for process in services.processes.values()):
+        time.sleep(0.5)
+    ended = next(name for name, process in services.processes.items() if process.poll() is not None)
+    raise ServiceFailed(f"Prefect's {ended} has ended; its log is {services.log(ended)}")
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal at once."""
+    print(text, flush=True)
+
+
+def interrupted(*_: object) -> None:
+    """Treat a request to end like Ctrl-C, so that everything is stopped in order."""
+    raise KeyboardInterrupt
+
+
+def main(arguments: list[str]) -> int:
+    """Carry `./do up` out."""
+    asked = parser().parse_args(arguments)
+    project = asked.project.expanduser().resolve()
+    if not (project / "winback.yaml").is_file():
+        print(f"no winback.yaml in {project}: make a project with `winback init DIR --sample 2000`", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, interrupted)
+    try:
+        with Services(
+            project=project, home=asked.home or project / "var" / "prefect", port=free_port(asked.port)
+        ) as services:
+            up(services)
+    except ServiceFailed as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        say("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
