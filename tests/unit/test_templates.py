@@ -126,9 +126,9 @@ def test_hash_changes_with_the_text_and_with_a_fragment_it_uses() -> None:
         ("{{ 'x' | nope }}", "unknown filter 'nope'"),
         ("{{ customer.first_name | safe }}", "unknown filter 'safe'"),
         ("{{ 1 | divided_by: 0 }}", "can't divide by 0"),
-        ("{{ 'soon' | date }}", "'soon' is no date like 2026-01-31"),
-        ("{{ 5 | money: 'XXL' }}", "XXL"),
-        ("{{ 'many' | number }}", "'many'"),
+        ("{{ 'soon' | date }}", "the value is no date like 2026-01-31"),
+        ("{{ 5 | money: 'XXL' }}", "'XXL' is no currency"),
+        ("{{ 'many' | number }}", "the value is no number"),
     ],
 )
 def test_faults_name_file_line_and_column(text: str, wanted: str) -> None:

@@ -77,6 +77,9 @@ class _Limited(Environment):
     template_class: type[BoundTemplate] = _Template
 
 
+# What a filter complains about never holds the value: complaints are stored and shown, people's data are not.
+
+
 def environment(*, escapes: bool) -> Environment:
     """Return the Liquid of our templates.
 
@@ -183,7 +186,9 @@ def _date(value: object, pattern: object = "long", *, context: RenderContext) ->
         known = value if isinstance(value, date) else str(value)
         return _formatted_date(known, str(pattern), str(context.resolve("locale")))
     except (ValueError, AttributeError, KeyError) as problem:
-        raise FilterArgumentError(f"date: {value!r} is no date like 2026-01-31 ({problem})", token=None) from problem
+        raise FilterArgumentError(
+            "date: the value is no date like 2026-01-31, or the pattern is none", token=None
+        ) from problem
 
 
 @with_context
@@ -194,7 +199,9 @@ def _money(value: object, currency: object = "", *, context: RenderContext) -> s
     try:
         return _formatted_money(str(value), str(currency), str(context.resolve("locale")))
     except (ValueError, UnknownCurrencyError, OverflowError) as problem:
-        raise FilterArgumentError(f"money: {value!r} in {currency!r}: {problem}", token=None) from problem
+        raise FilterArgumentError(
+            f"money: the value is no number, or {currency!r} is no currency", token=None
+        ) from problem
 
 
 @with_context
@@ -205,4 +212,4 @@ def _number(value: object, *, context: RenderContext) -> str:
     try:
         return _formatted_number(str(value), str(context.resolve("locale")))
     except (ValueError, OverflowError) as problem:
-        raise FilterArgumentError(f"number: {value!r}: {problem}", token=None) from problem
+        raise FilterArgumentError("number: the value is no number", token=None) from problem

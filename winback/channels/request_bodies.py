@@ -1,0 +1,117 @@
+"""The bodies of vendor requests, and every check the vendors leave to the sender.
+
+In: an :class:`~winback.channels.OutgoingMessage`. Out: the plain dictionary that would be posted: SendGrid's
+``v3/mail/send`` for e-mail, Twilio's ``Messages`` form for SMS and WhatsApp. Must never happen: two people in one
+personalization, or anything about a person in a field the vendor keeps as non-personal.
+"""
+
+from __future__ import annotations
+
+import re
+from email.utils import parseaddr
+from typing import TYPE_CHECKING, Any
+
+from winback.core.mail_safety import header_fault
+from winback.core.sms import LONGEST_BODY
+from winback.errors import SendRefused
+
+if TYPE_CHECKING:
+    from winback.channels import OutgoingMessage
+
+LONGEST_ADDRESS = 254
+
+_MAILBOX = re.compile(r"[!-?A-~]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
+_TEXT_SENDER = re.compile(r"\+[1-9][0-9]{6,14}|[0-9]{3,8}|(?=.*[A-Za-z])[A-Za-z0-9 ]{1,11}")
+_UNWELCOME_IN_NAMES = str.maketrans(";,", "  ")
+
+
+def mail_body(message: OutgoingMessage) -> dict[str, Any]:
+    """Return the body of a mail/send request for one person.
+
+    Raises
+    ------
+    SendRefused
+        If an address, a name or a header cannot be sent as it is.
+    """
+    rendered = message.rendered
+    sender_name, sender = parseaddr(message.sender)
+    _require(_is_mailbox(sender), f"the sender {message.sender!r} is no address: mend channels.email.from")
+    _require(_is_mailbox(message.address), "the recipient's address is no e-mail address")
+    for label, value in (("sender's name", sender_name), ("name", message.name), ("subject", rendered.subject)):
+        _require_header(label, value)
+    _require(rendered.subject.strip() != "", "the subject is empty")
+    _require(rendered.text.strip() != "" and rendered.html.strip() != "", "the mail has no content")
+    unsubscribe = rendered.links["unsubscribe"]
+    mailto = f"mailto:{sender}?subject=unsubscribe%20{unsubscribe.rsplit('/', 1)[-1]}"
+    return {
+        "personalizations": [
+            {
+                "to": [_person(message.address, message.name)],
+                "subject": rendered.subject,
+                "headers": {
+                    "List-Unsubscribe": f"<{unsubscribe}>, <{mailto}>",
+                    "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+                },
+                "custom_args": {"message_id": message.message_id},
+            }
+        ],
+        "from": _person(sender, sender_name),
+        "content": [
+            {"type": "text/plain", "value": rendered.text},
+            {"type": "text/html", "value": rendered.html},
+        ],
+        # Our own links and unsubscribe pages are used; a vendor's would lead to another host.
+        "tracking_settings": {
+            "click_tracking": {"enable": False, "enable_text": False},
+            "open_tracking": {"enable": False},
+            "subscription_tracking": {"enable": False},
+        },
+    }
+
+
+def text_body(message: OutgoingMessage) -> dict[str, Any]:
+    """Return the form fields of a Messages request for one person.
+
+    Raises
+    ------
+    SendRefused
+        If the number, the sender or the body cannot be sent as it is.
+    """
+    is_whatsapp = message.rendered.channel == "whatsapp"
+    prefix = "whatsapp:" if is_whatsapp else ""
+    body = message.rendered.text
+    _require(_NUMBER.fullmatch(message.address) is not None, "the recipient's number is not in the form +33612345678")
+    _require(body.strip() != "", "the text is empty")
+    _require(len(body) <= LONGEST_BODY, f"the text has {len(body)} characters; at most {LONGEST_BODY} can be sent")
+    _require("\0" not in body, "the text holds a NUL character")
+    form: dict[str, Any] = {"To": f"{prefix}{message.address}", "Body": body}
+    if message.sender:
+        known = _TEXT_SENDER.fullmatch(message.sender) is not None
+        _require(known, f"the sender {message.sender!r} is no number and no name of up to 11 letters")
+        form["From"] = f"{prefix}{message.sender}"
+    else:
+        _require(is_whatsapp, "the text has no sender: set channels.sms.from")
+    if message.status_callback:
+        form["StatusCallback"] = message.status_callback
+    return form
+
+
+def _is_mailbox(address: str) -> bool:
+    return len(address) <= LONGEST_ADDRESS and _MAILBOX.fullmatch(address) is not None
+
+
+def _person(address: str, name: str) -> dict[str, str]:
+    """Return a mailbox with its name; semicolons and commas would be read as separators."""
+    shown = " ".join(name.translate(_UNWELCOME_IN_NAMES).split())
+    return {"email": address, "name": shown} if shown else {"email": address}
+
+
+def _require_header(label: str, value: str) -> None:
+    fault = header_fault(label, value)
+    _require(fault is None, fault or "")
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise SendRefused(message)
