@@ -31,7 +31,8 @@ def postgres_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server: str) -> Iterator[str]:
+def postgres_shared(postgres_server: str) -> Iterator[str]:
+    """The URL of the one migrated database that tests share; each finds it empty."""
     with databases.postgres_database(postgres_server) as url:
         yield databases.migrated(url)
 
@@ -58,14 +59,19 @@ def empty_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> I
 
 
 @pytest.fixture
-def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a database with our tables, empty."""
+def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database with our tables, empty. A test that changes the tables takes ``own_database_url``."""
     if backend == "sqlite":
-        yield databases.copy_sqlite(request.getfixturevalue("sqlite_template"), tmp_path)
-        return
-    server, template = request.getfixturevalue("postgres_server"), request.getfixturevalue("postgres_template")
-    with databases.postgres_database(server, template=template) as url:
-        yield url
+        return databases.copy_sqlite(request.getfixturevalue("sqlite_template"), tmp_path)
+    url = request.getfixturevalue("postgres_shared")
+    databases.empty(url)
+    return url
+
+
+@pytest.fixture
+def own_database_url(empty_url: str) -> str:
+    """The URL of a migrated database that no other test sees."""
+    return databases.migrated(empty_url)
 
 
 @pytest.fixture

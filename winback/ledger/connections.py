@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError, OperationalError
 
@@ -18,6 +19,8 @@ from winback.errors import Fault, SettingsError, StoreBusy, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sqlalchemy import Table
 
 BUSY_TIMEOUT_SECONDS = 10
 _VARIABLE = "WINBACK_DATABASE_URL"
@@ -125,3 +128,8 @@ def _configure_postgresql(connection: Any, _record: object) -> None:  # noqa: AN
         cursor.execute(f"SET TIME ZONE 'UTC'; SET lock_timeout = '{BUSY_TIMEOUT_SECONDS}s'")
         cursor.execute("SET synchronous_commit = on")
     connection.commit()
+
+
+def new_insert(connection: Connection, table: Table) -> Any:  # noqa: ANN401  the two dialects share no type with this
+    """Return an INSERT that knows ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)

@@ -31,7 +31,7 @@ contacts = Table(
     bucket(index=True),
     *(
         text(name, optional=True)
-        for name in ("email", "email_key", "email_fault", "phone", "phone_type", "phone_fault")
+        for name in ("email", "email_key", "email_fault", "phone", "phone_type", "phone_fault", "phone_zones")
     ),
     *(text(name, optional=True) for name in ("first_name", "last_name", "locale", "timezone", "country", "region")),
     text("category", optional=True),
@@ -137,6 +137,7 @@ cycles = Table(
     day("anchored_on"),
     text("arm"),
     Column("threshold_days", Double),
+    text("step_offsets"),  # days after anchored_on at which each step is due, fixed when the cycle opens: "0,30,60"
     day("closed_on", optional=True),
     text("close_reason", optional=True),
     text("policy_hash"),

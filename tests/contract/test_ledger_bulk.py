@@ -1,0 +1,194 @@
+"""Frames in and out: the same values on both databases, and nothing twice."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import ledger_rows as rows
+import pandas as pd
+import pytest
+from sqlalchemy import func, select
+
+from winback.ledger import bulk, schema
+
+INSTANTS = pd.to_datetime(["2026-03-29T00:59:59.999999Z", None, "1996-02-29T23:00:00Z"], utc=True, format="ISO8601")
+
+
+def _nights(*, days: list[str], hashes: list[str], applied: object = None) -> pd.DataFrame:
+    frame = pd.DataFrame({"as_of": pd.to_datetime(days), "plan_hash": hashes, "run_id": "r", "summary": None})
+    return frame.assign(
+        started_at=rows.instants([rows.NOW] * len(days)), applied_at=applied if applied is not None else pd.NaT
+    )
+
+
+@pytest.fixture
+def three_nights() -> pd.DataFrame:
+    days = ["2026-03-29", "2026-03-30", "1996-02-29"]
+    return _nights(days=days, hashes=['é, "quoted"\nline', "", "naïve; \\N \\ \t"], applied=INSTANTS)
+
+
+def test_a_frame_comes_back_as_it_went_in(ledger, three_nights):
+    with ledger.writing() as connection:
+        assert bulk.insert_new(connection, schema.nights, three_nights) == 3
+    with ledger.reading() as connection:
+        found = bulk.read_frame(connection, select(schema.nights).order_by(schema.nights.c.plan_hash))
+    expected = three_nights.sort_values("plan_hash", ignore_index=True)[list(found.columns)]
+    expected = expected.astype({name: found[name].dtype for name in found.columns})
+    pd.testing.assert_frame_equal(found, expected)
+    assert found.dtypes.astype("str").to_dict() == {
+        "as_of": "datetime64[us]",
+        "plan_hash": "str",
+        "run_id": "str",
+        "started_at": "datetime64[us, UTC]",
+        "applied_at": "datetime64[us, UTC]",
+        "summary": "str",
+    }
+
+
+def test_text_that_looks_like_nothing_stays_text(ledger):
+    """Empty text, the word NULL, COPY's own escapes: none of them is a missing value."""
+    texts = ["", " ", "NULL", "null", "\\N", "NaN", "None", '"', '""', "a,b", "a\r\nb", "\\.", "'", "😀", "ﬁ", "0"]
+    frame = pd.DataFrame({"key": [f"{place:02d}" for place in range(len(texts))], "value": texts})
+    with ledger.writing() as connection:
+        bulk.insert_new(connection, schema.meta, frame)
+        query = select(schema.meta.c.value).where(schema.meta.c.key != "pepper").order_by(schema.meta.c.key)
+        assert connection.scalars(query).all() == texts
+        assert bulk.read_frame(connection, query)["value"].tolist() == texts
+
+
+def test_the_character_postgresql_cannot_store_becomes_the_same_on_both(ledger):
+    with ledger.writing() as connection:
+        bulk.insert_new(connection, schema.meta, pd.DataFrame({"key": ["k"], "value": ["a\0b"]}))
+        assert connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "k")) == "a\ufffdb"
+
+
+def test_numbers_keep_their_value_and_missing_ones_stay_missing(ledger):
+    values = [0.1, float("nan"), 1e-300, 12345678.123456789, float("inf")]
+    frame = rows.decisions(*"abcde", return_probability=values, step=pd.array([1, None, 3, None, 9], dtype="Int64"))
+    frame["bucket"] = [0, 1, 2, 3, 1023]
+    with ledger.writing() as connection:
+        bulk.insert_new(connection, schema.decisions, frame)
+        columns = [schema.decisions.c[name] for name in ("return_probability", "step", "bucket", "threshold_days")]
+        found = bulk.read_frame(connection, select(*columns).order_by(schema.decisions.c.customer_id))
+        nulls = connection.scalar(select(func.count()).where(schema.decisions.c.return_probability.is_(None)))
+    assert nulls == 1
+    assert found["return_probability"].fillna(-1).tolist() == [0.1, -1, 1e-300, 12345678.123456789, float("inf")]
+    assert found["step"].tolist() == [1, pd.NA, 3, pd.NA, 9]
+    assert found["bucket"].tolist() == [0, 1, 2, 3, 1023]
+    assert found.dtypes.astype("str").to_dict() == {
+        "return_probability": "float64",
+        "step": "Int64",
+        "bucket": "int64",
+        "threshold_days": "float64",
+    }
+
+
+def test_an_empty_answer_has_the_same_types_as_a_full_one(ledger, three_nights):
+    with ledger.writing() as connection:
+        bulk.insert_new(connection, schema.nights, three_nights)
+        full = bulk.read_frame(connection, select(schema.nights))
+        empty = bulk.read_frame(connection, select(schema.nights).where(schema.nights.c.run_id == "none"))
+    assert len(empty) == 0
+    assert empty.dtypes.to_dict() == full.dtypes.to_dict()
+
+
+def test_a_column_of_nothing_but_missing_values_has_its_type_too(ledger):
+    with ledger.writing() as connection:
+        bulk.insert_new(connection, schema.nights, _nights(days=["2026-01-01"], hashes=["p"]))
+        found = bulk.read_frame(connection, select(schema.nights.c.applied_at, schema.nights.c.summary))
+    assert found.dtypes.astype("str").tolist() == ["datetime64[us, UTC]", "str"]
+    assert found.isna().all(axis=None)
+
+
+def test_rows_that_are_there_are_counted_out_and_left_alone(ledger):
+    with ledger.writing() as connection:
+        assert bulk.insert_new(connection, schema.nights, _nights(days=["2026-01-01"], hashes=["first"])) == 1
+        again = _nights(days=["2026-01-01", "2026-01-02", "2026-01-02"], hashes=["second", "third", "fourth"])
+        assert bulk.insert_new(connection, schema.nights, again) == 1
+        kept = connection.scalars(select(schema.nights.c.plan_hash).order_by(schema.nights.c.as_of)).all()
+    assert kept == ["first", "third"]
+
+
+def test_more_rows_than_one_block(ledger):
+    count = 25_001
+    keys = [f"{number:06d}" for number in range(count)]
+    frame = pd.DataFrame({"key": keys, "value": keys})
+    with ledger.writing() as connection:
+        before = connection.scalar(select(func.count()).select_from(schema.meta))
+        assert bulk.insert_new(connection, schema.meta, frame) == count
+        assert bulk.insert_new(connection, schema.meta, frame) == 0
+        assert bulk.insert_new(connection, schema.meta, frame.assign(key="x" + frame["key"]).iloc[:10]) == 10
+        assert connection.scalar(select(func.count()).select_from(schema.meta)) == before + count + 10
+
+
+def test_nothing_in_nothing_out(ledger):
+    empty = _nights(days=[], hashes=[])
+    with ledger.writing() as connection:
+        assert bulk.insert_new(connection, schema.nights, empty) == 0
+        assert bulk.upsert(connection, schema.nights, empty, update=["run_id"]) == 0
+        assert bulk.update_rows(connection, schema.nights, empty, key=["as_of"]) == 0
+
+
+def test_upsert_sets_only_what_it_is_told(ledger):
+    with ledger.writing() as connection:
+        bulk.insert_new(connection, schema.nights, _nights(days=["2026-01-01"], hashes=["old"]))
+        frame = _nights(days=["2026-01-01", "2026-01-02"], hashes=["new", "new"]).assign(run_id="other")
+        assert bulk.upsert(connection, schema.nights, frame, update=["plan_hash"]) == 2
+        query = select(schema.nights.c.plan_hash, schema.nights.c.run_id).order_by(schema.nights.c.as_of)
+        assert [tuple(row) for row in connection.execute(query)] == [("new", "r"), ("new", "other")]
+
+
+def test_update_rows_changes_the_named_rows_where_it_may(ledger):
+    days = ["2026-01-01", "2026-01-02", "2026-01-03"]
+    with ledger.writing() as connection:
+        bulk.insert_new(connection, schema.nights, _nights(days=days, hashes=["a", "b", "c"]))
+        change = pd.DataFrame({"as_of": pd.to_datetime([*days[:2], "2030-01-01"]), "summary": ["one", "two", "three"]})
+        guard = "nights.plan_hash <> 'b'"
+        assert bulk.update_rows(connection, schema.nights, change, key=["as_of"], only_where=guard) == 1
+        found = connection.scalars(select(schema.nights.c.summary).order_by(schema.nights.c.as_of)).all()
+    assert found == ["one", None, None]
+
+
+def test_dates_take_any_resolution_and_whole_days_only_matter(ledger):
+    for unit in ("s", "ms", "us", "ns"):
+        frame = _nights(days=["2026-01-01"], hashes=[unit])
+        frame["as_of"] = frame["as_of"].astype(f"datetime64[{unit}]")
+        with ledger.writing() as connection:
+            bulk.insert_new(connection, schema.nights, frame)
+            assert connection.scalar(select(schema.nights.c.as_of)) == date(2026, 1, 1)
+
+
+def test_instants_of_another_zone_are_stored_as_utc(ledger):
+    frame = _nights(days=["2026-01-01"], hashes=["p"])
+    frame["started_at"] = pd.to_datetime(["2026-07-01T02:30:00"]).tz_localize("Europe/Paris")
+    with ledger.writing() as connection:
+        bulk.insert_new(connection, schema.nights, frame)
+        assert connection.scalar(select(schema.nights.c.started_at)) == datetime(2026, 7, 1, 0, 30, tzinfo=UTC)
+
+
+def test_naive_instants_are_refused(ledger):
+    frame = _nights(days=["2026-01-01"], hashes=["p"]).assign(started_at=pd.Timestamp("2026-01-01"))
+    with ledger.writing() as connection, pytest.raises(ValueError, match="aware"):
+        bulk.insert_new(connection, schema.nights, frame)
+
+
+def test_an_unknown_column_is_refused_by_name(ledger):
+    frame = _nights(days=["2026-01-01"], hashes=["p"]).rename(columns={"plan_hash": "plan_hush"})
+    with ledger.writing() as connection, pytest.raises(ValueError, match="nights has no column plan_hush"):
+        bulk.insert_new(connection, schema.nights, frame)
+
+
+def test_text_sorts_by_code_point_on_both(ledger):
+    names = ["a", "B", "é", "Z", "_", "10", "9", "ä", "b"]
+    with ledger.writing() as connection:
+        bulk.insert_new(connection, schema.meta, pd.DataFrame({"key": names, "value": ""}))
+        query = select(schema.meta.c.key).where(schema.meta.c.key != "pepper").order_by(schema.meta.c.key)
+        assert connection.scalars(query).all() == sorted(names)
+
+
+def test_a_name_that_is_a_word_of_sql_is_no_trouble(ledger):
+    frame = pd.DataFrame({"source": ["s"], "digest": ["d"], "as_of": pd.Timestamp("2026-01-01"), "row_number": [7]})
+    frame = frame.assign(column="email", rule="email_invalid", masked_value="j***")
+    with ledger.writing() as connection:
+        assert bulk.insert_new(connection, schema.quarantine, frame) == 1
+        assert bulk.read_frame(connection, select(schema.quarantine))["column"].tolist() == ["email"]

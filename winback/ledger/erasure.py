@@ -1,0 +1,106 @@
+"""The right to be forgotten: nothing of the person stays in any table, and a later import stays out.
+
+What stays are keyed hashes (of the customer id and of the addresses) with the reason ``erased``, and the bare rows
+that counts and the control group need, under a pseudonym. The audit log never knew the person.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import or_, select
+
+from winback.core.reasons import Reason
+from winback.ledger import diary, keys
+from winback.ledger.connections import new_insert
+from winback.ledger.schema import (
+    attempts,
+    consents,
+    contacts,
+    cycles,
+    decisions,
+    messages,
+    quarantine,
+    steps,
+    suppressions,
+)
+from winback.ledger.verdicts import decided_days
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from winback.ledger.refusals import Act
+
+_SHORTEST_VALUE = 3
+
+
+def forget(connection: Connection, customer_id: str, act: Act, *, pepper: bytes) -> dict[str, int]:
+    """Erase a customer, in one transaction.
+
+    On SQLite the deleted bytes stay in the file until ``ledger.scrub()``: call it after the transaction. The activity
+    store has to forget the customer's events by itself.
+
+    Returns
+    -------
+    how many rows were deleted or emptied, by table; all 0 for a customer nobody knew. The id stays out of later
+    imports even then
+    """
+    person = connection.execute(select(contacts).where(contacts.c.customer_id == customer_id)).mappings().one_or_none()
+    _keep_out(connection, customer_id, act, pepper=pepper)
+    count = {
+        "contacts": connection.execute(contacts.delete().where(contacts.c.customer_id == customer_id)).rowcount,
+        "consents": connection.execute(consents.delete().where(consents.c.customer_id == customer_id)).rowcount,
+        "quarantine": _empty_quarantine(connection, customer_id, dict(person or {})),
+        **_cut_loose(connection, customer_id, "erased-" + keys.customer_key(pepper, customer_id)[:32]),
+    }
+    subject = keys.customer_key(pepper, customer_id)
+    diary.record(connection, at=act.at, actor=act.actor, action="forget", subject=subject, after=count)
+    return count
+
+
+def _keep_out(connection: Connection, customer_id: str, act: Act, *, pepper: bytes) -> None:
+    """Leave the keyed hashes, and take away the suppressions that name the customer in plain text."""
+    columns = contacts.c.email_hmac, contacts.c.sms_hmac, contacts.c.whatsapp_hmac
+    stored = connection.execute(select(*columns).where(contacts.c.customer_id == customer_id)).one_or_none()
+    entries = [("all", "erased", keys.customer_key(pepper, customer_id))]
+    entries += [(one, "address", key) for one, key in zip(keys.CHANNELS, stored or (), strict=False) if key]
+    common = {"reason": Reason.ERASED.value, "programme": "", "effective_on": act.effective_on, "created_at": act.at}
+    rows = [{"channel": one, "kind": kind, "key": key, **common, "source": "erasure"} for one, kind, key in entries]
+    connection.execute(new_insert(connection, suppressions).on_conflict_do_nothing(), rows)
+    by_name = suppressions.c.kind == "customer", suppressions.c.key == customer_id
+    connection.execute(suppressions.delete().where(*by_name))
+
+
+def _empty_quarantine(connection: Connection, customer_id: str, person: dict[str, object]) -> int:
+    """Blank the masked values in which anything of the person can still be seen."""
+    names = "email", "email_key", "phone", "first_name", "last_name"
+    values = {str(value) for value in (customer_id, *(person.get(name) for name in names)) if value}
+    seen = [quarantine.c.masked_value.contains(one, autoescape=True) for one in values if len(one) >= _SHORTEST_VALUE]
+    if not seen:
+        return 0
+    return int(connection.execute(quarantine.update().where(or_(*seen)).values(masked_value=None)).rowcount)
+
+
+def _cut_loose(connection: Connection, customer_id: str, pseudonym: str) -> dict[str, int]:
+    """Put a pseudonym where the id stood, and empty what tells of the person."""
+    theirs = select(messages.c.message_id).where(messages.c.customer_id == customer_id)
+    no_trace = {"provider_id": None, "error": None}
+    count = {
+        "attempts": connection.execute(
+            attempts.update().where(attempts.c.message_id.in_(theirs)).values(no_trace)
+        ).rowcount
+    }
+    waiting = messages.update().where(messages.c.customer_id == customer_id, messages.c.state == "planned")
+    connection.execute(waiting.values(state="cancelled", reason=Reason.ERASED.value))
+    empty: dict[str, dict[str, object]] = {
+        "decisions": {"facts": "{}"},
+        "messages": {"provider_id": None, "last_error": None, "locale": None},
+        "cycles": {},
+        "steps": {},
+    }
+    for table in (cycles, steps, decisions, messages):
+        change = table.update().where(table.c.customer_id == customer_id)
+        if table is decisions:  # a seek a night, instead of a walk through all of them
+            change = change.where(decisions.c.as_of.in_(decided_days()))
+        count[table.name] = connection.execute(change.values(customer_id=pseudonym, **empty[table.name])).rowcount
+    return count

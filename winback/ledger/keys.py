@@ -1,0 +1,36 @@
+"""Keyed hashes: what is left of a person when everything else is forgotten.
+
+HMAC-SHA256 with a secret that is not in the database ("pepper"): whoever has the database alone cannot try out all
+telephone numbers against it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+
+CHANNELS = ("email", "sms", "whatsapp")
+
+
+def _keyed(pepper: bytes, text: str) -> str:
+    return hmac.digest(pepper, text.encode(), "sha256").hex()
+
+
+def address_key(pepper: bytes, channel: str, address: str) -> str:
+    """Return the key of an address on a channel.
+
+    Parameters
+    ----------
+    address : normalised: the comparison form of an e-mail address, E.164 for a telephone number
+    """
+    return _keyed(pepper, channel + address)
+
+
+def customer_key(pepper: bytes, customer_id: str) -> str:
+    """Return the key by which an erased customer, and the audit log's subject, can be recognised."""
+    return _keyed(pepper, "customer" + customer_id)
+
+
+def message_id(pepper: bytes, *, programme: str, customer_id: str, cycle: int, step: int) -> str:
+    """Return the opaque id of the one message there may be for a step: 128 bits, in 32 hexadecimal digits."""
+    return _keyed(pepper, "message" + json.dumps([programme, customer_id, int(cycle), int(step)]))[:32]

@@ -1,0 +1,120 @@
+"""What was read from the sources, night by night: counts, what was refused, what a person let through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import func, select
+
+from winback.ledger import bulk, diary
+from winback.ledger.connections import new_insert
+from winback.ledger.schema import loads, overrides, quarantine
+
+if TYPE_CHECKING:
+    from datetime import date, datetime
+
+    import pandas as pd
+    from sqlalchemy import Connection, Select
+
+MEDIAN_LOADS = 14
+
+
+class Load(NamedTuple):
+    """One source on one night. ``watermark`` is JSON; ``held`` says why its programmes must wait, or is None."""
+
+    source: str
+    as_of: date
+    loaded_at: datetime
+    read: int
+    new: int
+    quarantined: int
+    duplicates: int = 0
+    conflicts: int = 0
+    max_occurred_at: datetime | None = None
+    held: str | None = None
+    detail: str | None = None
+    watermark: str | None = None
+
+
+class Override(NamedTuple):
+    """A person's word that a held source is right as it is."""
+
+    source: str
+    as_of: date
+    kind: str
+    by: str
+    at: datetime
+    reason: str
+
+
+def record_load(connection: Connection, load: Load) -> None:
+    """Store what a source gave; a second load of the same night replaces the first."""
+    statement = new_insert(connection, loads).values(load._asdict())
+    values = {name: statement.excluded[name] for name in Load._fields if name not in {"source", "as_of"}}
+    connection.execute(statement.on_conflict_do_update(index_elements=["source", "as_of"], set_=values))
+
+
+def loads_before(connection: Connection, source: str, *, before: date, limit: int = MEDIAN_LOADS) -> list[Load]:
+    """Return the last loads of a source before a night, the newest first: what the volume guard compares with."""
+    query = _loads().where(loads.c.source == source, loads.c.as_of < before)
+    return [Load(*row) for row in connection.execute(query.order_by(loads.c.as_of.desc()).limit(limit))]
+
+
+def loads_on(connection: Connection, as_of: date) -> list[Load]:
+    """Return the loads of one night, by source."""
+    return [Load(*row) for row in connection.execute(_loads().where(loads.c.as_of == as_of).order_by(loads.c.source))]
+
+
+def newest_watermark(connection: Connection, source: str, *, before: date | None = None) -> str | None:
+    """Return how far a source was read (JSON), at most up to the nights before ``before``."""
+    query = select(loads.c.watermark).where(loads.c.source == source, loads.c.watermark.is_not(None))
+    if before is not None:
+        query = query.where(loads.c.as_of < before)
+    return connection.scalar(query.order_by(loads.c.as_of.desc()).limit(1))
+
+
+def write_quarantine(connection: Connection, frame: pd.DataFrame) -> int:
+    """Store refused rows and return how many are new.
+
+    Parameters
+    ----------
+    frame : ``source, row_number, column, rule, masked_value, as_of, digest``; the digest tells a row from its like
+    """
+    return bulk.insert_new(connection, quarantine, frame)
+
+
+def read_quarantine(connection: Connection, *, as_of: date | None = None, source: str | None = None) -> pd.DataFrame:
+    """Return refused rows in the order of their files."""
+    query = select(quarantine).order_by(quarantine.c.source, quarantine.c.row_number, quarantine.c.digest)
+    conditions = {"as_of": as_of, "source": source}
+    return bulk.read_frame(
+        connection, query.where(*(quarantine.c[name] == value for name, value in conditions.items() if value))
+    )
+
+
+def count_quarantine(connection: Connection, as_of: date) -> dict[tuple[str, str], int]:
+    """Return how many rows were refused on a night, by (source, rule)."""
+    by = quarantine.c.source, quarantine.c.rule
+    query = select(*by, func.count()).where(quarantine.c.as_of == as_of).group_by(*by).order_by(*by)
+    return {(source, rule): count for source, rule, count in connection.execute(query)}
+
+
+def allow(connection: Connection, override: Override) -> bool:
+    """Let a held source through for one night, in somebody's name; return False when that was done before."""
+    statement = new_insert(connection, overrides).values(override._asdict()).on_conflict_do_nothing()
+    if not connection.execute(statement).rowcount:
+        return False
+    after = {"as_of": override.as_of, "kind": override.kind, "reason": override.reason}
+    diary.record(connection, at=override.at, actor=override.by, action="override", subject=override.source, after=after)
+    return True
+
+
+def overrides_on(connection: Connection, as_of: date) -> dict[str, Override]:
+    """Return what people let through on a night, by source."""
+    columns = [overrides.c[name] for name in Override._fields]
+    query = select(*columns).where(overrides.c.as_of == as_of).order_by(overrides.c.source)
+    return {row.source: Override(*row) for row in connection.execute(query)}
+
+
+def _loads() -> Select[Any]:
+    return select(*(loads.c[name] for name in Load._fields))

@@ -1,0 +1,249 @@
+"""Contacts and consents: who may be reached where, and what they agreed to.
+
+In: the snapshot of the contacts feed, the records of the consents feed. Out: frames of the people in some buckets.
+Must never happen: a person who asked to be forgotten and comes back with the next file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import and_, func, literal, or_, select, union_all
+
+from winback.core.buckets import BUCKETS
+from winback.core.reasons import Reason
+from winback.ledger import bulk, keys, refusals
+from winback.ledger.schema import consents, contacts, suppressions
+from winback.ledger.verdicts import with_bucket
+
+if TYPE_CHECKING:
+    from datetime import date, datetime
+
+    from sqlalchemy import ColumnElement, Connection
+
+FEED_COLUMNS = (
+    "customer_id",
+    "email",
+    "email_key",
+    "email_fault",
+    "phone",
+    "phone_type",
+    "phone_fault",
+    "phone_zones",
+    "first_name",
+    "last_name",
+    "locale",
+    "timezone",
+    "country",
+    "region",
+    "category",
+    "extra",
+)
+"""The columns of a contacts snapshot; one that is left out is empty. ``extra`` is JSON."""
+
+_PRESENT = ("customer_id", "bucket", *FEED_COLUMNS[1:], "email_hmac", "sms_hmac", "whatsapp_hmac", "updated_on")
+
+
+class ContactChanges(NamedTuple):
+    """What a snapshot changed. ``erased`` ones asked to be forgotten and were not stored."""
+
+    new: int
+    changed: int
+    returned: int
+    removed: int
+    unchanged: int
+    erased: int
+
+
+def replace_contacts(connection: Connection, snapshot: pd.DataFrame, *, pepper: bytes, as_of: date) -> ContactChanges:
+    """Make the contacts what the feed says they are; only rows that differ are written.
+
+    Parameters
+    ----------
+    snapshot : one row a customer, columns of :data:`FEED_COLUMNS`. Whoever is not in it is marked as removed
+    as_of : the night, stored with the rows that changed
+
+    Raises
+    ------
+    ValueError
+        If a customer stands in the snapshot twice.
+    """
+    if snapshot["customer_id"].duplicated().any():
+        message = "a customer stands in the contacts snapshot twice"
+        raise ValueError(message)
+    columns = contacts.c.customer_id, contacts.c.digest, contacts.c.removed_on
+    # Int64, because a digest does not survive the way through float64 that a missing row would take.
+    stored = bulk.read_frame(connection, select(*columns)).set_index("customer_id").astype({"digest": "Int64"})
+    incoming = snapshot.reset_index(drop=True).reindex(columns=FEED_COLUMNS).astype("str")
+    incoming["extra"] = incoming["extra"].fillna("{}")
+    incoming["digest"] = _digests(incoming)
+    is_known = incoming["customer_id"].isin(stored.index)
+    is_erased = _is_erased(connection, incoming["customer_id"], ~is_known, pepper=pepper)
+    incoming, is_known = incoming[~is_erased], is_known[~is_erased]
+    before = stored.reindex(incoming["customer_id"])
+    is_back = before["removed_on"].notna().to_numpy()
+    is_same = before["digest"].eq(incoming["digest"].to_numpy()).fillna(value=False).to_numpy(dtype=bool)
+    _store(connection, incoming[~(is_same & ~is_back)], pepper=pepper, as_of=as_of)
+    gone = stored[stored["removed_on"].isna() & ~stored.index.isin(incoming["customer_id"])]
+    removed = pd.DataFrame({"customer_id": gone.index, "removed_on": pd.Timestamp(as_of)})
+    bulk.update_rows(connection, contacts, removed, key=["customer_id"])
+    return ContactChanges(
+        new=int((~is_known).sum()),
+        changed=int((is_known.to_numpy() & ~is_same & ~is_back).sum()),
+        returned=int(is_back.sum()),
+        removed=len(gone),
+        unchanged=int((is_same & ~is_back).sum()),
+        erased=int(is_erased.sum()),
+    )
+
+
+def add_consents(connection: Connection, records: pd.DataFrame, *, pepper: bytes) -> int:
+    """Add records of consent and return how many are new; none is ever changed or removed.
+
+    Parameters
+    ----------
+    records : ``customer_id, channel, purpose, status, basis, recorded_at (aware), source, wording``
+    """
+    known = set(connection.scalars(select(contacts.c.customer_id)))
+    is_erased = _is_erased(connection, records["customer_id"], ~records["customer_id"].isin(known), pepper=pepper)
+    return bulk.insert_new(connection, consents, with_bucket(records[~is_erased]))
+
+
+def read_contacts(connection: Connection, *, as_of: date, low: int = 0, high: int = BUCKETS) -> pd.DataFrame:
+    """Return the contacts that were not removed by ``as_of``, in the buckets ``[low, high)``, by customer id."""
+    query = select(*(contacts.c[name] for name in _PRESENT)).where(
+        _within(low, high), or_(contacts.c.removed_on.is_(None), contacts.c.removed_on > as_of)
+    )
+    return bulk.read_frame(connection, query.order_by(contacts.c.customer_id))
+
+
+def read_locales(connection: Connection, *, low: int = 0, high: int = BUCKETS) -> pd.Series:
+    """Return the locale of every contact that has one, by customer id."""
+    query = select(contacts.c.customer_id, contacts.c.locale).where(_within(low, high), contacts.c.locale.is_not(None))
+    return bulk.read_frame(connection, query).set_index("customer_id")["locale"]
+
+
+def read_consents(
+    connection: Connection, *, until: datetime | None = None, low: int = 0, high: int = BUCKETS
+) -> pd.DataFrame:
+    """Return the newest record for each (customer, channel, purpose); of two at one instant the withdrawal.
+
+    Parameters
+    ----------
+    until : leave out records of this instant and later (aware); None takes all
+    """
+    order = consents.c.recorded_at.desc(), consents.c.status.desc()  # "withdrawn" sorts after "granted"
+    pair = consents.c.customer_id, consents.c.channel, consents.c.purpose
+    rank = func.row_number().over(partition_by=pair, order_by=order).label("rank")
+    ranked = select(consents, rank).where(consents.c.bucket >= low, consents.c.bucket < high)
+    if until is not None:
+        ranked = ranked.where(consents.c.recorded_at < until)
+    newest = ranked.subquery()
+    names = "customer_id", "channel", "purpose", "status", "basis", "recorded_at", "source", "wording"
+    query = select(*(newest.c[name] for name in names)).where(newest.c.rank == 1)
+    return bulk.read_frame(connection, query.order_by(*(newest.c[name] for name in names[:3])))
+
+
+def read_suppressions(connection: Connection, *, as_of: date, low: int = 0, high: int = BUCKETS) -> pd.DataFrame:
+    """Return what holds against contacts, by id and by address, the strongest of a contact and channel first.
+
+    A sunset of the night of ``as_of`` itself, or later, is left out: what a night writes is no input to it.
+
+    Returns
+    -------
+    ``customer_id, channel ('all' for each), kind, reason, programme (missing: every one), effective_on, source``
+    """
+    names = "channel", "kind", "reason", "programme", "effective_on", "source"
+    columns = contacts.c.customer_id, *(suppressions.c[name] for name in names)
+    holds = and_(
+        suppressions.c.lifted_at.is_(None),
+        or_(suppressions.c.reason != Reason.SUNSETTED.value, suppressions.c.effective_on < as_of),
+    )
+    queries = [
+        select(*columns).join_from(contacts, suppressions, and_(*about)).where(holds, _within(low, high))
+        for about in _about()
+    ]
+    found = bulk.read_frame(connection, select(union_all(*queries).subquery()))
+    strength = found["reason"].map({reason.value: place for place, reason in enumerate(refusals.PRECEDENCE)})
+    found = found.assign(strength=strength, programme=found["programme"].replace("", None))
+    order = ["customer_id", "channel", "strength", "kind", "programme"]
+    return found.sort_values(order, ignore_index=True).drop(columns="strength")
+
+
+def count_contacts(connection: Connection) -> dict[str, int]:
+    """Return how many contacts there are: present, removed, with a usable address by channel."""
+    here = contacts.c.removed_on.is_(None)
+    usable = {channel: and_(here, contacts.c[f"{channel}_hmac"].is_not(None)) for channel in keys.CHANNELS}
+    wanted = {"present": here, "removed": ~here, **usable}
+    query = select(*(func.count().filter(condition).label(name) for name, condition in wanted.items()))
+    return dict(connection.execute(query.select_from(contacts)).mappings().one())
+
+
+def read_contact(connection: Connection, customer_id: str) -> dict[str, Any] | None:
+    """Return one contact's row, present or removed, or None."""
+    row = connection.execute(select(contacts).where(contacts.c.customer_id == customer_id)).mappings().one_or_none()
+    return None if row is None else dict(row)
+
+
+def some_customer_ids(connection: Connection, *, limit: int = 1000) -> list[str]:
+    """Return the first customer ids, to suggest one for a misspelt one."""
+    return list(connection.scalars(select(contacts.c.customer_id).order_by(contacts.c.customer_id).limit(limit)))
+
+
+def customers_at(connection: Connection, address: str, *, pepper: bytes) -> list[str]:
+    """Return the customers who have this (normalised) address."""
+    hashes = [contacts.c[f"{channel}_hmac"] == keys.address_key(pepper, channel, address) for channel in keys.CHANNELS]
+    return list(connection.scalars(select(contacts.c.customer_id).where(or_(*hashes)).order_by(contacts.c.customer_id)))
+
+
+def _within(low: int, high: int) -> ColumnElement[bool]:
+    return and_(contacts.c.bucket >= low, contacts.c.bucket < high)
+
+
+def _about() -> list[tuple[ColumnElement[bool], ...]]:
+    """Return the ways in which a suppression can be about a contact."""
+    by_id = suppressions.c.kind == "customer", suppressions.c.key == contacts.c.customer_id
+    by_address = [
+        (
+            suppressions.c.kind == literal("address"),
+            suppressions.c.channel == channel,
+            suppressions.c.key == contacts.c[f"{channel}_hmac"],
+        )
+        for channel in keys.CHANNELS
+    ]
+    return [by_id, *by_address]
+
+
+def _digests(rows: pd.DataFrame) -> pd.Series:
+    """Return a number that differs, for all that is likely, when anything in a row differs."""
+    return pd.util.hash_pandas_object(rows, index=False, categorize=False).astype("int64")
+
+
+def _is_erased(connection: Connection, ids: pd.Series, is_unknown: pd.Series, *, pepper: bytes) -> pd.Series:
+    """Return who asked to be forgotten; they are not among the contacts, so only unknown ids are looked at."""
+    return ids.isin(refusals.erased_among(connection, ids[is_unknown].unique().tolist(), pepper=pepper))
+
+
+def _store(connection: Connection, rows: pd.DataFrame, *, pepper: bytes, as_of: date) -> None:
+    """Write new and changed contacts with the keyed hashes of their addresses."""
+    if rows.empty:
+        return
+    hashes = {
+        "email_hmac": _hashes(rows["email_key"].where(rows["email"].notna()), "email", pepper),
+        "sms_hmac": _hashes(rows["phone"], "sms", pepper),
+        "whatsapp_hmac": _hashes(rows["phone"], "whatsapp", pepper),
+    }
+    ready = with_bucket(rows).assign(**hashes, updated_on=pd.Timestamp(as_of), removed_on=pd.NaT)
+    ready["removed_on"] = ready["removed_on"].astype("datetime64[us]")
+    update = [name for name in ready.columns if name not in {"customer_id", "bucket"}]
+    bulk.upsert(connection, contacts, ready, update=update)
+
+
+def _hashes(addresses: pd.Series, channel: str, pepper: bytes) -> pd.Series:
+    """Return keyed hashes. HMAC has no vectorised form, so only addresses that are new or changed come here."""
+    is_given = addresses.notna().to_numpy()
+    values = np.full(len(addresses), None, dtype=object)
+    values[is_given] = [keys.address_key(pepper, channel, one) for one in addresses[is_given].tolist()]
+    return pd.Series(values, index=addresses.index, dtype="str")

@@ -1,0 +1,289 @@
+"""The outbox: messages on their way from planned to sent, at most once each.
+
+In: messages that a night queued. Out: claims (the messages one sender may post now) and the counts of what became of
+them. A claim re-reads every reason against sending inside its own transaction. Must never happen: a message that two
+senders hold, a message that leaves the table without a named state, a posted message that goes back to planned
+because nobody knows what became of it.
+
+A sender posts one claim, outside any transaction, and then records the results. It holds the lock of its own name
+(``ledger.lock(owner)``) while it lives, so that others can tell whether it has died.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import bindparam, func, select
+
+from winback.ledger import gate, switches
+from winback.ledger.schema import attempts, messages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import date, datetime
+
+    from sqlalchemy import Connection
+
+LEASE = timedelta(minutes=10)
+
+
+class MessageState(StrEnum):
+    """Where a message is. Every message is in exactly one of these, for ever."""
+
+    PLANNED = "planned"
+    SENDING = "sending"
+    ACCEPTED = "accepted"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    UNDELIVERED = "undelivered"
+    UNKNOWN = "unknown"
+    ABANDONED = "abandoned"
+    REJECTED = "rejected"
+    SUPPRESSED = "suppressed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    HELD = "held"
+
+
+class Outcome(StrEnum):
+    """What one call said about one message."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    DEFERRED = "deferred"  # provably not accepted: may be tried again
+    UNKNOWN = "unknown"
+
+
+class Claimed(NamedTuple):
+    """A message that one sender may post now.
+
+    ``contact`` is the row of the contact as it is now, ``facts`` the JSON of the decision, ``address`` where it goes.
+    """
+
+    message_id: str
+    attempt_no: int
+    address: str
+    programme: str
+    customer_id: str
+    cycle: int
+    step: int
+    channel: str
+    as_of: date
+    template: str
+    template_hash: str
+    locale: str | None
+    policy_hash: str
+    plan_hash: str
+    cost: float | None
+    segments: int | None
+    contact: Mapping[str, Any]
+    facts: str
+
+
+class Claim(NamedTuple):
+    """What one claim brought: messages to post, and how many the gate refused, by reason."""
+
+    messages: tuple[Claimed, ...]
+    refused: Mapping[str, int]
+    is_stopped: bool = False
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether nothing was due: a sender may end, or sleep."""
+        return not self.messages and not self.refused
+
+
+class Result(NamedTuple):
+    """What became of one claimed message."""
+
+    message_id: str
+    attempt_no: int
+    outcome: Outcome
+    provider: str
+    provider_id: str | None = None
+    error: str | None = None
+    not_before_at: datetime | None = None
+    segments: int | None = None
+    cost: float | None = None
+
+
+_TRANSITIONS: Mapping[Outcome, tuple[MessageState, frozenset[str]]] = {
+    # The only sender that posted this attempt knows better than whoever took it for dead ...
+    Outcome.ACCEPTED: (MessageState.ACCEPTED, frozenset({"sending", "unknown"})),
+    Outcome.REJECTED: (MessageState.REJECTED, frozenset({"sending", "unknown"})),
+    # ... but no machine takes a message out of unknown to send it again.
+    Outcome.DEFERRED: (MessageState.PLANNED, frozenset({"sending"})),
+    Outcome.UNKNOWN: (MessageState.UNKNOWN, frozenset({"sending"})),
+}
+
+
+def claim(
+    connection: Connection,
+    *,
+    limit: int,
+    now: datetime,
+    owner: str,
+    channel: str | None = None,
+    lease: timedelta = LEASE,
+    plan_ttl: timedelta = gate.PLAN_TTL,
+) -> Claim:
+    """Move up to ``limit`` due messages from planned to sending, an attempt each; refuse what the gate refuses.
+
+    Commit before posting. Two claims never hold one message: SQLite has one writer, PostgreSQL skips locked rows.
+
+    Parameters
+    ----------
+    connection : inside ``ledger.writing()``
+    limit : messages to look at, not to get
+    now : aware
+    owner : the name of the lock this sender holds while it lives
+    channel : only this channel
+    lease : how long the sender expects to need; shown to people, never a proof of death
+    plan_ttl : a message planned longer ago than this has expired
+    """
+    if switches.pressed(connection):
+        return Claim((), {}, is_stopped=True)
+    due = select(messages).where(messages.c.state == MessageState.PLANNED, messages.c.not_before_at <= now)
+    if channel:
+        due = due.where(messages.c.channel == channel)
+    due = due.order_by(messages.c.not_before_at, messages.c.message_id).limit(limit).with_for_update(skip_locked=True)
+    rows = [dict(row) for row in connection.execute(due).mappings()]
+    if not rows:
+        return Claim((), {})
+    # Read after the rows are locked: whatever was committed up to here counts.
+    known = gate.read(connection, rows)
+    refusals = {row["message_id"]: gate.refusal(row, known, now=now, plan_ttl=plan_ttl) for row in rows}
+    _refuse(connection, {one: refused for one, refused in refusals.items() if refused})
+    taken = [row for row in rows if not refusals[row["message_id"]]]
+    _take(connection, taken, now=now, owner=owner, lease_until=now + lease)
+    refused = Counter(refusal.reason.value for refusal in refusals.values() if refusal)
+    return Claim(tuple(_claimed(row, known) for row in taken), dict(refused))
+
+
+def record_results(connection: Connection, results: Sequence[Result], *, owner: str, now: datetime) -> list[str]:
+    """Record what became of a claim; return the ids that are not this owner's to decide any more, left as they are."""
+    ids = [result.message_id for result in results]
+    columns = messages.c.message_id, messages.c.state, messages.c.attempts, messages.c.owner
+    held = select(*columns).where(messages.c.message_id.in_(ids)).with_for_update()
+    found = {row.message_id: row for row in connection.execute(held)}
+    lost = []
+    for outcome, (state, allowed) in _TRANSITIONS.items():
+        of_this = [result for result in results if result.outcome is outcome]
+        mine = [one for one in of_this if _is_mine(found.get(one.message_id), one, owner=owner, allowed=allowed)]
+        lost += [one.message_id for one in of_this if one not in mine]
+        if mine:
+            _settle(connection, mine, state=state, now=now)
+    return lost
+
+
+def recover(connection: Connection, *, is_alive: Callable[[str], bool], now: datetime) -> int:
+    """Call unknown what dead senders left behind; return how many.
+
+    Parameters
+    ----------
+    is_alive : ``ledger.is_locked``: proof, not a time-out. A living sender's messages are left alone however late it is
+    """
+    sending = messages.c.state == MessageState.SENDING
+    owners = connection.scalars(select(messages.c.owner).where(sending).distinct()).all()
+    dead = [owner for owner in owners if not is_alive(owner)]
+    left = select(messages.c.message_id, messages.c.attempts).where(sending, messages.c.owner.in_(dead))
+    rows = connection.execute(left.with_for_update()).all() if dead else []
+    error = "the sender died between claim and result"
+    found = [Result(row.message_id, row.attempts, Outcome.UNKNOWN, "", error=error) for row in rows]
+    if found:
+        _settle(connection, found, state=MessageState.UNKNOWN, now=now)
+    return len(found)
+
+
+def count_by_state(connection: Connection, *, as_of: date | None = None) -> dict[str, int]:
+    """Return how many messages are in each state, of one night or of all."""
+    query = select(messages.c.state, func.count().label("count_")).group_by(messages.c.state).order_by(messages.c.state)
+    if as_of is not None:
+        query = query.where(messages.c.as_of == as_of)
+    return {row.state: row.count_ for row in connection.execute(query)}
+
+
+def list_messages(
+    connection: Connection, *, state: str | None = None, as_of: date | None = None, customer_id: str | None = None
+) -> list[dict[str, Any]]:
+    """Return messages as rows of the table, ordered by night, programme, customer and step."""
+    conditions = {"state": state, "as_of": as_of, "customer_id": customer_id}
+    query = select(messages).where(*(messages.c[name] == value for name, value in conditions.items() if value))
+    order = messages.c.as_of, messages.c.programme, messages.c.customer_id, messages.c.step
+    return [dict(row) for row in connection.execute(query.order_by(*order)).mappings()]
+
+
+def _refuse(connection: Connection, refusals: Mapping[str, gate.Refused]) -> None:
+    if not refusals:
+        return
+    change = messages.update().where(messages.c.message_id == bindparam("which"))
+    change = change.values(state=bindparam("to"), reason=bindparam("why"))
+    rows = [{"which": one, "to": refused.state, "why": refused.reason.value} for one, refused in refusals.items()]
+    connection.execute(change, rows)
+
+
+def _take(
+    connection: Connection, rows: Sequence[Mapping[str, Any]], *, now: datetime, owner: str, lease_until: datetime
+) -> None:
+    if not rows:
+        return
+    change = messages.update().where(messages.c.message_id.in_([row["message_id"] for row in rows]))
+    values = {"state": MessageState.SENDING.value, "owner": owner, "lease_until": lease_until}
+    connection.execute(change.values(**values, attempts=messages.c.attempts + 1))
+    common = {"owner": owner, "started_at": now}
+    tries = [{"message_id": row["message_id"], "attempt_no": row["attempts"] + 1, **common} for row in rows]
+    connection.execute(attempts.insert(), tries)
+
+
+def _claimed(row: Mapping[str, Any], known: gate.Known) -> Claimed:
+    contact = known.contacts[row["customer_id"]]
+    same = {name: row[name] for name in Claimed._fields if name in row}
+    extra = {"attempt_no": row["attempts"] + 1, "address": contact[gate.ADDRESS_COLUMNS[row["channel"]]]}
+    facts = known.facts.get((row["as_of"], row["customer_id"]), "{}")
+    return Claimed(**same, **extra, contact=contact, facts=facts)
+
+
+def _is_mine(row: Any, result: Result, *, owner: str, allowed: frozenset[str]) -> bool:  # noqa: ANN401  a row has no type
+    return row is not None and row.owner == owner and row.attempts == result.attempt_no and row.state in allowed
+
+
+def _settle(connection: Connection, results: Sequence[Result], *, state: MessageState, now: datetime) -> None:
+    """Write the state of messages, and how their attempts ended."""
+    is_accepted = state is MessageState.ACCEPTED
+    values: dict[str, Any] = {"state": state.value, "last_error": bindparam("said"), "lease_until": None}
+    values["provider"] = func.coalesce(func.nullif(bindparam("by"), ""), messages.c.provider)
+    values["provider_id"] = func.coalesce(bindparam("their_id"), messages.c.provider_id)
+    values["not_before_at"] = func.coalesce(
+        bindparam("later", type_=messages.c.not_before_at.type), messages.c.not_before_at
+    )
+    values["segments"] = func.coalesce(bindparam("parts", type_=messages.c.segments.type), messages.c.segments)
+    values["cost"] = func.coalesce(bindparam("price", type_=messages.c.cost.type), messages.c.cost)
+    if is_accepted:
+        values["accepted_at"] = now
+    rows = [
+        {
+            "which": one.message_id,
+            "number": one.attempt_no,
+            "said": one.error,
+            "by": one.provider,
+            "their_id": one.provider_id,
+            "later": one.not_before_at,
+            "parts": one.segments,
+            "price": one.cost,
+            "how": one.outcome.value,
+        }
+        for one in results
+    ]
+    connection.execute(messages.update().where(messages.c.message_id == bindparam("which")).values(values), rows)
+    ended = attempts.update().where(
+        attempts.c.message_id == bindparam("which"), attempts.c.attempt_no == bindparam("number")
+    )
+    said: dict[str, Any] = {
+        "outcome": bindparam("how"),
+        "provider_id": bindparam("their_id"),
+        "error": bindparam("said"),
+    }
+    connection.execute(ended.values(**said, finished_at=now), rows)

@@ -1,0 +1,245 @@
+"""No means no: suppressions, and what is left of a person who asks to be forgotten.
+
+A refusal holds by address and by customer at once: a new address does not bring the customer back, a second customer
+id does not bring the address back. A file that is read may add refusals and never lifts one; only the person's own,
+newer act does. Erasure leaves keyed hashes, so that a later import stays out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy import and_, or_, select
+
+from winback.core.reasons import Reason
+from winback.ledger import diary, keys
+from winback.ledger.connections import new_insert
+from winback.ledger.schema import contacts, suppressions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import date, datetime
+
+    from sqlalchemy import ColumnElement, Connection
+
+ALL = "all"
+PRECEDENCE = (Reason.ERASED, Reason.COMPLAINED, Reason.OPTED_OUT, Reason.INVALID_ADDRESS, Reason.SUNSETTED)
+"""Which suppression is named when several hold: the first of these."""
+
+LIFTABLE = (Reason.OPTED_OUT, Reason.SUNSETTED)
+"""What the person's own act can take back; the others take an operator who knows why."""
+
+_KEY_COLUMNS = {"email": contacts.c.email_hmac, "sms": contacts.c.sms_hmac, "whatsapp": contacts.c.whatsapp_hmac}
+_REASONS = {reason.value: reason for reason in PRECEDENCE}
+_BLOCK = 1000
+
+
+class Target(NamedTuple):
+    """Whom a refusal is about: one person, by address, by customer id, or both.
+
+    ``address`` is normalised: the comparison form of an e-mail address, or E.164. ``channel`` None means every one.
+    """
+
+    channel: str | None = None
+    address: str | None = None
+    customer_id: str | None = None
+
+
+class Act(NamedTuple):
+    """Who did something about a person, and when.
+
+    ``at`` is the instant (aware), ``effective_on`` the business day it falls on, ``source`` where it came from ("cli",
+    "import", "one_click", "webhook:twilio", ...), ``actor`` who did it, for the audit log.
+    """
+
+    at: datetime
+    effective_on: date
+    source: str
+    actor: str
+
+
+class Refusal(NamedTuple):
+    """One suppression that holds."""
+
+    channel: str
+    kind: str
+    reason: Reason
+    programme: str | None
+    effective_on: date
+    source: str
+
+
+def suppress(
+    connection: Connection,
+    target: Target,
+    act: Act,
+    *,
+    pepper: bytes,
+    reason: Reason,
+    programme: str | None = None,
+) -> int:
+    """Write to this person no more; effective when the transaction is committed.
+
+    Parameters
+    ----------
+    target : an address holds for every customer who has it, a customer for all their addresses. An address that does
+        not work (``invalid_address``) says nothing about the person: then only the address is suppressed
+    reason : one of :data:`PRECEDENCE`
+    programme : only from this programme; None from all
+
+    Returns
+    -------
+    how many suppressions are new (0 when all of them held already)
+
+    Raises
+    ------
+    ValueError
+        If the target names nobody, or the reason is none of a suppression.
+    """
+    if reason not in PRECEDENCE:
+        message = f"{reason} is no reason to suppress: expected one of {', '.join(PRECEDENCE)}"
+        raise ValueError(message)
+    entries = list(_entries(connection, target, pepper=pepper))
+    if reason is Reason.INVALID_ADDRESS:
+        entries = [entry for entry in entries if entry[1] == "address"]
+    written = _add(connection, entries, act, reason=reason, programme=programme)
+    after = {"channel": target.channel or ALL, "reason": reason, "source": act.source, "programme": programme}
+    _note(connection, "suppress", target, act, pepper=pepper, after={**after, "new": written})
+    return written
+
+
+def sunset(
+    connection: Connection, customer_ids: Iterable[str], *, at: datetime, effective_on: date, channel: str = ALL
+) -> int:
+    """Stop writing to customers who did not answer; return how many are new.
+
+    By customer only: somebody else with the same address may be very active.
+    """
+    act = Act(at, effective_on, source="night", actor="night")
+    entries = [(channel, "customer", customer_id) for customer_id in customer_ids]
+    count = _add(connection, entries, act, reason=Reason.SUNSETTED, programme=None)
+    if count:
+        after = {"channel": channel, "new": count}
+        diary.record(connection, at=at, actor=act.actor, action="sunset", subject=str(effective_on), after=after)
+    return count
+
+
+def lift(connection: Connection, target: Target, act: Act, *, pepper: bytes) -> int:
+    """Take refusals back because the person did something newer that says so; return how many were lifted.
+
+    Only ever called for an act of the person (START, a confirmed sign-up, the preference page), never for an import.
+    A refusal recorded at the same instant, or later, stays; so do complaints, erasures and dead addresses. An act on
+    one channel lifts nothing that was said about all of them.
+    """
+    about = [and_(*_matches(entry)) for entry in _entries(connection, target, pepper=pepper)]
+    change = suppressions.update().where(
+        or_(*about),
+        suppressions.c.reason.in_(LIFTABLE),
+        suppressions.c.lifted_at.is_(None),
+        suppressions.c.created_at < act.at,
+    )
+    lifted = int(connection.execute(change.values(lifted_at=act.at)).rowcount)
+    if lifted:
+        after = {"channel": target.channel or ALL, "source": act.source, "lifted": lifted}
+        _note(connection, "lift", target, act, pepper=pepper, after=after)
+    return lifted
+
+
+def refusals_of(connection: Connection, customer_id: str, *, pepper: bytes) -> list[Refusal]:
+    """Return what holds for one customer, by id, by address or by erasure, the strongest first."""
+    entries = [*_entries(connection, Target(customer_id=customer_id), pepper=pepper), *_all_channels(customer_id)]
+    erased = (ALL, "erased", keys.customer_key(pepper, customer_id))
+    columns = [getattr(suppressions.c, name) for name in Refusal._fields]
+    query = select(*columns).where(
+        or_(*(and_(*_matches(entry)) for entry in {*entries, erased})), suppressions.c.lifted_at.is_(None)
+    )
+    found = [Refusal(*row) for row in connection.execute(query.order_by(suppressions.c.id))]
+    found = [one._replace(reason=_REASONS[one.reason], programme=one.programme or None) for one in found]
+    return sorted(found, key=lambda one: PRECEDENCE.index(one.reason))
+
+
+def is_erased(connection: Connection, customer_id: str, *, pepper: bytes) -> bool:
+    """Whether this customer asked to be forgotten."""
+    return bool(erased_among(connection, [customer_id], pepper=pepper))
+
+
+def erased_among(connection: Connection, customer_ids: Sequence[str], *, pepper: bytes) -> set[str]:
+    """Return which of these customers asked to be forgotten; their rows must not be stored again.
+
+    One keyed hash a customer, unless nobody was ever erased: ask for the new ones of a load only.
+    """
+    query = select(suppressions.c.key).where(suppressions.c.kind == "erased")
+    erased = set(connection.scalars(query))
+    return {one for one in customer_ids if keys.customer_key(pepper, one) in erased} if erased else set()
+
+
+def _entries(connection: Connection, target: Target, *, pepper: bytes) -> Iterator[tuple[str, str, str]]:
+    """Yield (channel, kind, key) of every suppression that is about the target."""
+    if not (target.address or target.customer_id):
+        message = "a refusal needs an address or a customer id"
+        raise ValueError(message)
+    channels = [target.channel] if target.channel else list(keys.CHANNELS)
+    address = target.address or ""
+    given = {one: keys.address_key(pepper, one, address) for one in channels if address and _fits(one, address)}
+    query = select(contacts.c.customer_id, *(_KEY_COLUMNS[channel] for channel in channels))
+    if target.customer_id:
+        query = query.where(contacts.c.customer_id == target.customer_id)
+        yield target.channel or ALL, "customer", target.customer_id
+    else:
+        query = query.where(or_(*(_KEY_COLUMNS[channel] == key for channel, key in given.items())))
+    for channel, key in given.items():
+        yield channel, "address", key
+    for customer_id, *stored in connection.execute(query).all() if given or target.customer_id else []:
+        yield target.channel or ALL, "customer", customer_id
+        yield from ((channel, "address", key) for channel, key in zip(channels, stored, strict=True) if key)
+
+
+def _fits(channel: str, address: str) -> bool:
+    """Whether an address is one of the channel's kind."""
+    return ("@" in address) == (channel == "email")
+
+
+def _all_channels(customer_id: str) -> list[tuple[str, str, str]]:
+    return [(channel, "customer", customer_id) for channel in keys.CHANNELS]
+
+
+def _matches(entry: tuple[str, str, str]) -> tuple[ColumnElement[bool], ...]:
+    channel, kind, key = entry
+    return suppressions.c.channel == channel, suppressions.c.kind == kind, suppressions.c.key == key
+
+
+def _add(
+    connection: Connection,
+    entries: Iterable[tuple[str, str, str]],
+    act: Act,
+    *,
+    reason: Reason,
+    programme: str | None,
+) -> int:
+    """Insert suppressions, wake lifted ones; return how many that were."""
+    common = {"reason": reason.value, "programme": programme or "", "effective_on": act.effective_on}
+    rows = [
+        {"channel": channel, "kind": kind, "key": key, **common, "created_at": act.at, "source": act.source}
+        for channel, kind, key in dict.fromkeys(entries)
+    ]
+    statement = new_insert(connection, suppressions)
+    renewed = {name: statement.excluded[name] for name in ("effective_on", "created_at", "source")}
+    statement = statement.on_conflict_do_update(
+        index_elements=["channel", "kind", "key", "reason", "programme"],
+        set_={**renewed, "lifted_at": None},
+        where=suppressions.c.lifted_at.is_not(None),
+    )
+    blocks = (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
+    return sum(int(connection.execute(statement, block).rowcount) for block in blocks)
+
+
+def _note(
+    connection: Connection, action: str, target: Target, act: Act, *, pepper: bytes, after: dict[str, object]
+) -> None:
+    """Tell the audit log, which must never know the person: by keyed hash."""
+    if target.customer_id:
+        subject = keys.customer_key(pepper, target.customer_id)
+    else:
+        channel = target.channel or ("email" if "@" in str(target.address) else "sms")
+        subject = keys.address_key(pepper, channel, str(target.address))
+    diary.record(connection, at=act.at, actor=act.actor, action=action, subject=subject, after=after)
