@@ -83,6 +83,15 @@ def test_stop_probabilities_by_expectation_maximisation():
     assert found.stop[3:] == (below,) * 4  # nobody got there: the band below speaks
 
 
+def test_sixty_rounds_even_where_the_answer_is_still_moving():
+    frame = profiles({f"{customer:02d}": [] for customer in range(40)}, silence_days=5)
+    found = fit(frame, behaviour="purchase", as_of=AS_OF)
+    survival, q = rhythm_of(frame, fit=found).survival(5)[0], 0.3
+    for _ in range(60):
+        q = (40 * q / (q + (1 - q) * survival) + 0.25) / 40.5
+    assert found.stop[0] == pytest.approx(q, rel=1e-12)
+
+
 def test_without_customers_everyone_stops_with_the_starting_value():
     assert fit(profiles({}), behaviour="purchase", as_of=AS_OF).stop == (0.3,) * 7
 

@@ -83,17 +83,17 @@ def test_a_silence_beyond_all_numbers_has_no_return_and_no_nan():
 
 
 def test_profiles_count_active_days_and_sum_whole_day_gaps():
-    days = ["2026-01-31", "2026-01-01", "2026-01-01", "2026-03-02", "2026-02-10"]
+    days = ["2026-01-31", "2026-01-01", "2026-01-01", "2026-03-02", "2026-05-10"]
     frame = profiles_of(["007", "007", "007", "007", "8"], np.array(days, dtype="datetime64[D]"), behaviour="visit")
     assert list(frame.columns) == list(PROFILE_COLUMNS)
     assert list(frame["customer_id"]) == ["007", "8"]
     assert list(frame["n"]) == [3, 1]
     assert list(frame["behaviour"]) == ["visit", "visit"]
-    assert frame["first_on"].tolist() == [pd.Timestamp("2026-01-01"), pd.Timestamp("2026-02-10")]
-    assert frame["last_on"].tolist() == [pd.Timestamp("2026-03-02"), pd.Timestamp("2026-02-10")]
+    assert frame["first_on"].tolist() == [pd.Timestamp("2026-01-01"), pd.Timestamp("2026-05-10")]
+    assert frame["last_on"].tolist() == [pd.Timestamp("2026-03-02"), pd.Timestamp("2026-05-10")]
     assert frame["log_gap_sum"].tolist() == [2 * round(log(30) * LOG_UNIT), 0]  # both gaps are 30 days
     assert frame["log_gap_square_sum"].tolist() == [2 * round(log(30) ** 2 * LOG_UNIT), 0]
-    assert frame[["month_01", "month_02", "month_03"]].to_numpy().tolist() == [[2, 0, 1], [0, 1, 0]]
+    assert frame[["month_01", "month_03", "month_05"]].to_numpy().tolist() == [[2, 1, 0], [0, 0, 1]]
 
 
 def test_profiles_of_nothing_are_an_empty_frame():

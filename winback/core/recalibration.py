@@ -282,7 +282,8 @@ def _monotone_logit(profiles: pd.DataFrame, *, fit: PopulationFit, layer: Recali
         result[rows[passed]] = value[passed]
         started = np.log1p(_KNOTS[knot - 1]) if knot else -1.0
         part = (np.log1p(silence_days[rows[here]]) - started) / (np.log1p(days) - started)
-        result[rows[here]] = before[here] + part * (highest[rows[here]] - before[here])
+        between = before[here] + part * (highest[rows[here]] - before[here])
+        result[rows[here]] = np.minimum(between, highest[rows[here]])  # rounding must not overshoot the knot
     return result
 
 

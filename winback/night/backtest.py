@@ -136,7 +136,7 @@ def _read_events(events: Path, *, behaviour: str, category: str | None) -> tuple
             rows = _only(rows, name, value, events)
     ids = rows["customer_id"].str.strip()
     if (ids == "").any():
-        raise SourceMalformed(str(events), f"line {int(ids.eq('').to_numpy().argmax()) + 2}: customer_id is empty")
+        raise SourceMalformed(str(events), f"line {int(ids.index[ids.eq('')][0]) + 2}: customer_id is empty")
     return ids.to_numpy(dtype=object), _utc_days(rows["timestamp"], events)
 
 
