@@ -21,7 +21,7 @@ def people(count: int = 5000, *, seed: int = 1) -> pd.DataFrame:
 
 
 def consents_of(contacts: pd.DataFrame) -> pd.DataFrame:
-    joined_at = np.full(len(contacts), np.datetime64("2025-06-01T08:00:00", "s"))
+    joined_at = np.full(len(contacts), np.datetime64("2026-01-05T08:00:00", "s"))
     return make_consents(contacts, joined_at=joined_at, until=UNTIL, rng=np.random.default_rng(2))
 
 

@@ -92,6 +92,44 @@ def test_nobody_comes_back_who_has_stopped_and_everybody_else_does_when_foretold
     assert (came[due] == foretold[due]).all()
 
 
+def test_who_stops_stops_with_everything_but_their_machines(history: tuple[Shop, Events]) -> None:
+    shop, events = history
+    line = np.array([line_names().index(kind.line.name) for kind in KINDS])[events.kind]
+    outlives = np.array([kind.habit.outlives for kind in KINDS])[events.kind]
+    seen = pd.DataFrame({"customer": events.customer, "line": line, "day": events.day})[~outlives]
+    last = seen.groupby(["customer", "line"])["day"].max()
+    stopped = pd.DataFrame({"customer": shop.lives.customer, "line": shop.lives.line, "on": shop.lives.stopped_on})
+    stopped = stopped[stopped["on"] != NEVER].set_index(["customer", "line"])["on"]
+    assert len(stopped) > 5000
+    assert (last.reindex(stopped.index) == stopped).all()
+
+
+def test_a_rest_silences_everything_and_ends_by_itself() -> None:
+    shop, _ = live(customers=20_000)
+    resting = shop.rests
+    going_on = (resting.from_on <= END) & (resting.until_on > END + 10)
+    life, until_on = resting.life[going_on], resting.until_on[going_on]
+    assert len(life) > 100
+    assert (shop.lives.stopped_on[life] == NEVER).all()
+    assert (lifetimes.returns_alone_on(shop)[life] == until_on).all()
+    later = lifetimes.advance(shop, until=END + 10, rng=np.random.default_rng(9))
+    line = np.array([line_names().index(kind.line.name) for kind in KINDS])[later.kind]
+    outlives = np.array([kind.habit.outlives for kind in KINDS])[later.kind]
+    seen = set(zip(later.customer[~outlives], line[~outlives], strict=True))
+    assert not seen & set(zip(shop.lives.customer[life], shop.lives.line[life], strict=True))
+
+
+@pytest.mark.parametrize("line", [entry for entry in LINES if entry.rest], ids=lambda line: line.name)
+def test_people_go_to_rest_at_the_planted_rate(history: tuple[Shop, Events], line) -> None:
+    # Rests that began in the last weeks are still known; the events they could have begun with are counted.
+    shop, events = history
+    recent = END - 21
+    mine = (events.kind == MAIN[line.name]) & (events.day > recent)
+    began = (shop.rests.from_on > recent) & (shop.lives.line[shop.rests.life] == line_names().index(line.name))
+    expected = mine.sum() * (1 - line.stop_later) * line.rest
+    assert began.sum() == pytest.approx(expected, abs=4 * expected**0.5)
+
+
 def test_a_silent_customer_who_has_not_stopped_is_no_rarity() -> None:
     # Otherwise an engine that called every silence a lapse would look right.
     shop, _ = live(customers=5000)

@@ -8,7 +8,7 @@ import pytest
 
 from winback.sample import planted
 from winback.sample.clientele import customer_ids
-from winback.sample.lifetimes import NEVER, Lives, Shop, Streams
+from winback.sample.lifetimes import NEVER, Lives, Rests, Shop, Streams
 from winback.sample.reactions import Message, as_frame, react
 from winback.sample.shop_feeds import day_number
 
@@ -22,7 +22,8 @@ def shop_of(*, count: int, stopped: bool, line: int = 0) -> Shop:
     stopped_on = np.full(count, day_number(TODAY) - 100 if stopped else NEVER)
     lives = Lives(numbers, np.full(count, line), np.full(count, 20_000), stopped_on)
     streams = Streams(NOBODY, NOBODY, NOBODY.astype(float), NOBODY, NOBODY)
-    return Shop(lives, streams, day=day_number(TODAY) - 1, customers=count, history_days=900)
+    rests = Rests(NOBODY, NOBODY, NOBODY)
+    return Shop(lives, streams, rests, day=day_number(TODAY) - 1, customers=count, history_days=900)
 
 
 def tell(count: int, *, step: int = 1, channel: str = "email", programme: str = "grocery") -> pd.DataFrame:

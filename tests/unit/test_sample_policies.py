@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from winback.core.policy import Programme, load_programme
-from winback.sample.material import data_directory
 from winback.sample.planted import KNOWN_BEHAVIOURS, line_names
 from winback.sample.scaffold import scaffold
+from winback.settings import data_directory
 
 SHIPPED = sorted(data_directory().glob("policies/*.yaml"))
 OF_THE_SHOP = sorted(data_directory().glob("sample/policies/*.yaml"))

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from winback.sample.material import data_directory
 from winback.sample.planted import LINES
+from winback.settings import data_directory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,8 +1,8 @@
 """The lives of the simulated shop's customers: who comes when, who stops, who is brought back.
 
-Two tables of arrays: *lives* (one per customer and line of business) and *streams* (one per life and habit, with the
-day of its next event). :func:`advance` lets all of them live until a day; the planted history and each later day are
-that one function. Days are counted from 1970-01-01. All chance comes from the generator that is passed in.
+Tables of arrays: *lives* (one per customer and line of business), *streams* (one per life and habit, with the day of
+its next event) and *rests*. :func:`advance` lets all of them live until a day; the planted history and each later day
+are that one function. Days count from 1970-01-01. All chance comes from the generator that is passed in.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 import pandas as pd
 
-from winback.sample.planted import ALSO, LINES, SEASON_AMPLITUDE, SEASON_PEAK_DAY, Habit, Line
+from winback.sample.planted import ALSO, LINES, REST_SPREAD, SEASON_AMPLITUDE, SEASON_PEAK_DAY, Habit, Line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +26,8 @@ NEVER = 2**31 - 1
 """A day that does not come."""
 
 YEAR_DAYS = 365.2425
+_KEY = 2**20
+"""More than any day, so that life and day make one number that sorts."""
 
 
 class Kind(NamedTuple):
@@ -41,6 +43,8 @@ _WITHIN = np.array([kind.habit.within for kind in KINDS])
 _IS_MAIN = np.array([kind.is_main for kind in KINDS])
 _OUTLIVES = np.array([kind.habit.outlives for kind in KINDS])
 _COUNTS = np.array([kind.habit.counts for kind in KINDS])
+_REST = np.array([kind.line.rest if kind.is_main else 0.0 for kind in KINDS])
+_REST_LOG_DAYS = np.log([max(1.0, kind.line.rest_days) for kind in KINDS])
 _STOP_FIRST = np.array([kind.line.stop_after_first if kind.is_main else 0.0 for kind in KINDS])
 _STOP_LATER = np.array([kind.line.stop_later if kind.is_main else 0.0 for kind in KINDS])
 
@@ -83,7 +87,16 @@ class Streams:
     n: Indices
 
 
-Table = TypeVar("Table", Lives, Streams)
+@dataclass
+class Rests:
+    """One row per rest: after its event of ``from_on`` the life does nothing until ``until_on``."""
+
+    life: Indices
+    from_on: Days
+    until_on: Days
+
+
+Table = TypeVar("Table", Lives, Streams, Rests)
 
 
 @dataclass
@@ -92,6 +105,7 @@ class Shop:
 
     lives: Lives
     streams: Streams
+    rests: Rests
     day: int
     customers: int
     history_days: int
@@ -163,7 +177,9 @@ def found(*, customers: int, ends_on: int, history_days: int, pace: float, rng: 
     """Return a shop whose customers joined evenly over the history, and of whom nothing has happened yet."""
     joined_on = np.sort(ends_on + 1 - rng.integers(1, history_days + 1, customers))
     lives, streams = join(first=1, joined_on=joined_on, pace=pace, rng=rng)
-    return Shop(lives, streams, day=ends_on - history_days, customers=customers, history_days=history_days, pace=pace)
+    nothing = np.zeros(0, dtype=np.int64)
+    rests = Rests(nothing, nothing, nothing)
+    return Shop(lives, streams, rests, ends_on - history_days, customers, history_days, pace)
 
 
 def admit(shop: Shop, *, joined_on: Days, rng: np.random.Generator) -> None:
@@ -182,6 +198,10 @@ def _stack(above: Table, below: Table) -> Table:
     return type(above)(*(np.concatenate([getattr(above, name), getattr(below, name)]) for name in names))
 
 
+def _pick(table: Table, rows: Indices | NDArray[np.bool_]) -> Table:
+    return type(table)(*(getattr(table, field.name)[rows] for field in fields(table)))
+
+
 def advance(shop: Shop, *, until: int, rng: np.random.Generator) -> Events:
     """Let everybody live up to and including the day ``until``, and return what happened."""
     streams, lives = shop.streams, shop.lives
@@ -193,6 +213,7 @@ def advance(shop: Shop, *, until: int, rng: np.random.Generator) -> Events:
     happened.append(_walk(shop, other, limit, rng))
     over = other[(lives.stopped_on[streams.life[other]] <= until) & ~outlives]
     streams.next_on[over] = NEVER
+    shop.rests = _pick(shop.rests, shop.rests.until_on > until)
     shop.day = until
     rows, days = (np.concatenate(column) for column in zip(*happened, strict=True))
     return Events(lives.customer[streams.life[rows]], streams.kind[rows], days)
@@ -208,20 +229,46 @@ def _walk(shop: Shop, rows: Indices, limit: Days, rng: np.random.Generator) -> t
     going = streams.next_on[rows] <= limit
     rows, limit = rows[going], limit[going]
     while len(rows):
-        day, kind = streams.next_on[rows], streams.kind[rows]
-        seen_rows.append(rows)
-        seen_days.append(day)
-        streams.n[rows] += 1
-        following = day + _gaps(streams.log_gap[rows], kind, day, rng)
-        stop = np.where(streams.n[rows] == 1, _STOP_FIRST[kind], _STOP_LATER[kind])
-        stops = rng.random(len(rows)) < stop
-        following[stops] = NEVER
-        shop.lives.stopped_on[streams.life[rows[stops]]] = day[stops]
-        streams.next_on[rows] = following
-        going = following <= limit
+        due, kind = streams.next_on[rows], streams.kind[rows]
+        day = _after_rest(shop, rows, due)
+        happens = day == due
+        seen_rows.append(rows[happens])
+        seen_days.append(day[happens])
+        streams.n[rows] += happens
+        following = np.where(happens, day + _gaps(streams.log_gap[rows], kind, day, rng), day)
+        streams.next_on[rows] = _stop_or_rest(shop, rows, day, following, rng)
+        going = streams.next_on[rows] <= limit
         rows, limit = rows[going], limit[going]
     nothing = np.zeros(0, dtype=np.int64)
     return np.concatenate([nothing, *seen_rows]), np.concatenate([nothing, *seen_days])
+
+
+def _after_rest(shop: Shop, rows: Indices, due: Days) -> Days:
+    """Return the day each event is due, or the end of the rest it would fall into; main habits end a rest by it."""
+    rests, kind = shop.rests, shop.streams.kind[rows]
+    if not len(rests.life):
+        return due
+    keys = rests.life * _KEY + rests.from_on  # in this order already: see _stop_or_rest
+    place = np.searchsorted(keys, shop.streams.life[rows] * _KEY + due, side="right") - 1
+    inside = (place >= 0) & (rests.life[place] == shop.streams.life[rows]) & (due < rests.until_on[place])
+    inside &= ~_OUTLIVES[kind] & ~_IS_MAIN[kind] & (due > rests.from_on[place])
+    return np.where(inside, rests.until_on[place], due)
+
+
+def _stop_or_rest(shop: Shop, rows: Indices, day: Days, following: Days, rng: np.random.Generator) -> Days:
+    """Return when each stream goes on, after some people stopped for good or went to rest at this event."""
+    streams, kind = shop.streams, shop.streams.kind[rows]
+    if not _IS_MAIN[kind].any():
+        return following
+    stops = rng.random(len(rows)) < np.where(streams.n[rows] == 1, _STOP_FIRST[kind], _STOP_LATER[kind])
+    shop.lives.stopped_on[streams.life[rows[stops]]] = day[stops]
+    rests = ~stops & (rng.random(len(rows)) < _REST[kind])
+    length = np.exp(_REST_LOG_DAYS[kind] + REST_SPREAD * rng.standard_normal(len(rows)))
+    following = np.where(rests, day + np.maximum(1, np.rint(length)).astype(np.int64), following)
+    fresh = Rests(streams.life[rows[rests]], day[rests], following[rests])
+    both = _stack(shop.rests, fresh)
+    shop.rests = _pick(both, np.lexsort((both.from_on, both.life)))
+    return np.where(stops, NEVER, following)
 
 
 def bring_back(shop: Shop, life: Indices, *, day: int, rng: np.random.Generator) -> None:
@@ -235,22 +282,19 @@ def bring_back(shop: Shop, life: Indices, *, day: int, rng: np.random.Generator)
 
 def returns_alone_on(shop: Shop) -> Days:
     """Return, per life, the day of its next sign of life if nobody writes, or NEVER for one that has stopped."""
-    counts = _COUNTS[shop.streams.kind]
+    counts = np.flatnonzero(_COUNTS[shop.streams.kind])
     earliest = np.full(len(shop.lives.customer), NEVER)
-    np.minimum.at(earliest, shop.streams.life[counts], shop.streams.next_on[counts])
+    next_on = shop.streams.next_on[counts]
+    next_on = np.where(next_on == NEVER, NEVER, _after_rest(shop, counts, np.minimum(next_on, _KEY - 1)))
+    np.minimum.at(earliest, shop.streams.life[counts], next_on)
     return earliest
 
 
-def to_frame(table: Lives | Streams) -> pd.DataFrame:
+def to_frame(table: Lives | Streams | Rests) -> pd.DataFrame:
     """Return a table of arrays as a frame, for storing."""
     return pd.DataFrame({field.name: getattr(table, field.name) for field in fields(table)})
 
 
-def lives_from(frame: pd.DataFrame) -> Lives:
-    """Return stored lives."""
-    return Lives(*(frame[field.name].to_numpy().copy() for field in fields(Lives)))
-
-
-def streams_from(frame: pd.DataFrame) -> Streams:
-    """Return stored streams."""
-    return Streams(*(frame[field.name].to_numpy().copy() for field in fields(Streams)))
+def from_frame(frame: pd.DataFrame, kind: type[Table]) -> Table:
+    """Return a stored table of arrays."""
+    return kind(*(frame[field.name].to_numpy().copy() for field in fields(kind)))

@@ -15,6 +15,9 @@ TIMEZONE = "Europe/Paris"
 HISTORY_DAYS = 900
 """How long a history is planted by default: about two and a half years."""
 
+REST_SPREAD = 0.4
+"""Standard deviation of the logarithm of a rest's length."""
+
 SEASON_AMPLITUDE = 0.10
 """Gaps are up to this share shorter around the peak of the year, and longer half a year later."""
 
@@ -56,13 +59,16 @@ class Line:
     """One line of business with its own length of life; named like the programme that looks after it.
 
     After each time of the main habit a person stops for good with a fixed chance, and nothing but a message brings
-    them back. Whoever has not stopped comes back alone, however long the silence.
+    them back. Whoever has not stopped comes back alone, however long the silence; with another, smaller chance they
+    take a long rest first. So a silence far beyond the own rhythm may still end by itself, as silences do.
 
     Attributes
     ----------
     habits : the main habit first
     share : part of the customers whose main line this is
     stop_after_first, stop_later : chance to stop after the first time, and after every later one
+    rest : chance to take a rest after a time without a stop
+    rest_days : median length of a rest
     typical_amount : median of an order's amount, where the main habit has one
     """
 
@@ -71,6 +77,8 @@ class Line:
     habits: tuple[Habit, ...]
     stop_after_first: float
     stop_later: float
+    rest: float = 0.0
+    rest_days: float = 0.0
     typical_amount: float = 0.0
 
 
@@ -85,6 +93,8 @@ LINES = (
         ),
         stop_after_first=0.25,
         stop_later=0.03,
+        rest=0.012,
+        rest_days=80,
         typical_amount=48,
     ),
     Line(
@@ -113,6 +123,8 @@ LINES = (
         ),
         stop_after_first=0.20,
         stop_later=0.025,
+        rest=0.010,
+        rest_days=75,
     ),
     Line(
         "monthly_newsletter",
@@ -123,6 +135,8 @@ LINES = (
         ),
         stop_after_first=0.25,
         stop_later=0.06,
+        rest=0.020,
+        rest_days=260,
     ),
 )
 
@@ -156,6 +170,7 @@ def planted_parameters() -> dict[str, object]:
     parameters: dict[str, object] = {
         "lines": [asdict(line) for line in LINES],
         "also": [list(entry) for entry in ALSO],
+        "rest_spread": REST_SPREAD,
         "season": {"amplitude": SEASON_AMPLITUDE, "peak_day": SEASON_PEAK_DAY},
         "return_by_step": list(RETURN_BY_STEP),
         "return_within_days": RETURN_WITHIN_DAYS,

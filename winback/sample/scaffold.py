@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from winback.errors import UsageError
-from winback.sample.material import data_directory
-from winback.settings import CONFIG_FILE
+from winback.settings import CONFIG_FILE, data_directory
 
 if TYPE_CHECKING:
     from datetime import date
@@ -25,8 +24,8 @@ EMPTY_FEEDS = {
     "orders.csv": "customer_id,occurred_at,event_id,amount\n",
 }
 STARTING_POLICY = "marketplace.yaml"
-STEADY_CUSTOMERS = 20_000
-"""From this many customers on, the feeds' days are alike enough for the usual bounds on their volume."""
+STEADY_CUSTOMERS = 500
+"""From this many customers on, a feed grows slowly enough for the usual bounds on its size."""
 
 
 def scaffold(

@@ -133,8 +133,10 @@ def _play_day(root: Path, memory: Memory, messages: pd.DataFrame, *, today: int)
     """Play one day; return the reactions to its messages, how many events there were and how many people joined."""
     shop = memory.shop
     rng = np.random.default_rng([memory.seed, today])
-    pending = memory.comebacks["life"].to_numpy()
-    reactions, comebacks = react(shop, messages, pending=pending, seed=memory.seed)
+    reactions, comebacks = memory.reactions.iloc[:0], memory.comebacks.iloc[:0]
+    if len(messages):
+        pending = memory.comebacks["life"].to_numpy()
+        reactions, comebacks = react(shop, messages, pending=pending, seed=memory.seed)
     due = memory.comebacks["returns_on"] == today
     lifetimes.bring_back(shop, memory.comebacks.loc[due, "life"].to_numpy(), day=today, rng=rng)
     memory.comebacks = pd.concat([memory.comebacks[~due], comebacks], ignore_index=True)

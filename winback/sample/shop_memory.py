@@ -17,7 +17,7 @@ import pandas as pd
 
 from winback.errors import UsageError
 from winback.sample.clientele import customer_ids
-from winback.sample.lifetimes import NEVER, Shop, lives_from, returns_alone_on, streams_from, to_frame
+from winback.sample.lifetimes import NEVER, Lives, Rests, Shop, Streams, from_frame, returns_alone_on, to_frame
 from winback.sample.planted import line_names, planted_parameters
 from winback.sample.shop_feeds import FEEDS, day_date
 
@@ -75,6 +75,7 @@ def remember(root: Path, memory: Memory) -> None:
     tables.mkdir(parents=True, exist_ok=True)
     to_frame(shop.lives).to_parquet(tables / "lives.parquet", index=False)
     to_frame(shop.streams).to_parquet(tables / "streams.parquet", index=False)
+    to_frame(shop.rests).to_parquet(tables / "rests.parquet", index=False)
     memory.comebacks.to_parquet(tables / "comebacks.parquet", index=False)
     memory.reactions.to_parquet(tables / "reactions.parquet", index=False)
     truth = {
@@ -117,8 +118,9 @@ def recall(root: Path) -> Memory:
     _undo_unfinished(root, day=truth["day"])
     tables = root / FOLDER / truth["state"]
     shop = Shop(
-        lives=lives_from(pd.read_parquet(tables / "lives.parquet")),
-        streams=streams_from(pd.read_parquet(tables / "streams.parquet")),
+        lives=from_frame(pd.read_parquet(tables / "lives.parquet"), Lives),
+        streams=from_frame(pd.read_parquet(tables / "streams.parquet"), Streams),
+        rests=from_frame(pd.read_parquet(tables / "rests.parquet"), Rests),
         day=int(np.datetime64(truth["day"], "D").astype(np.int64)),
         customers=truth["customers"],
         history_days=truth["history_days"],
