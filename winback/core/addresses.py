@@ -54,7 +54,7 @@ def normalise_email(address: str) -> EmailForm:
     if len(address) > MAX_ADDRESS_CHARACTERS:
         return None, None, "email_too_long"
     try:
-        read = email_validator.validate_email(address, check_deliverability=False)
+        read = email_validator.validate_email(address, check_deliverability=False, strict=True)
     except email_validator.EmailNotValidError as problem:
         is_reserved = "special-use" in str(problem)
         return None, None, "email_reserved_domain" if is_reserved else "email_invalid"

@@ -38,13 +38,13 @@ class Instants:
 
     Attributes
     ----------
-    at : ``datetime64[us, UTC]``, NaT where a rule is broken
+    utc : ``datetime64[us, UTC]``, NaT where a rule is broken
     fault : the rule each row broke, "" for none (object)
     is_naive : rows whose time has no offset although the source declares no zone
     folds, gaps : how many local times the clock showed twice or skipped
     """
 
-    at: pd.Series
+    utc: pd.Series
     fault: pd.Series
     is_naive: pd.Series
     folds: int = 0
@@ -122,7 +122,7 @@ def _read_texts(text: pd.Series, zone: ZoneInfo | None) -> Instants:
         else:
             at[naive.index], folds, gaps = _localise(naive, zone)
     fault = _text_faults(text, at, is_iso).mask(is_naive, "timestamp_naive")
-    return Instants(at=at, fault=fault, is_naive=is_naive, folds=folds, gaps=gaps)
+    return Instants(utc=at, fault=fault, is_naive=is_naive, folds=folds, gaps=gaps)
 
 
 def _read_typed(values: pd.Series, zone: ZoneInfo | None) -> Instants:
@@ -132,12 +132,12 @@ def _read_typed(values: pd.Series, zone: ZoneInfo | None) -> Instants:
     fault[values.isna()] = "timestamp_missing"
     is_naive = pd.Series(data=False, index=values.index)
     if values.dt.tz is not None:
-        return Instants(at=values.dt.tz_convert("UTC"), fault=fault, is_naive=is_naive)
+        return Instants(utc=values.dt.tz_convert("UTC"), fault=fault, is_naive=is_naive)
     if zone is None:
         nothing = pd.Series(pd.NaT, index=values.index, dtype="datetime64[us, UTC]")
-        return Instants(at=nothing, fault=fault.mask(values.notna(), "timestamp_naive"), is_naive=values.notna())
+        return Instants(utc=nothing, fault=fault.mask(values.notna(), "timestamp_naive"), is_naive=values.notna())
     at, folds, gaps = _localise(values, zone)
-    return Instants(at=at, fault=fault, is_naive=is_naive, folds=folds, gaps=gaps)
+    return Instants(utc=at, fault=fault, is_naive=is_naive, folds=folds, gaps=gaps)
 
 
 def read_instants(values: pd.Series, *, zone: ZoneInfo | None, now: datetime) -> Instants:
@@ -161,6 +161,6 @@ def read_instants(values: pd.Series, *, zone: ZoneInfo | None, now: datetime) ->
     else:
         read = _read_texts(values, zone)
     latest = pd.Timestamp(now) + pd.Timedelta(minutes=FUTURE_TOLERANCE_MINUTES)
-    fault = read.fault.mask(read.at > latest, "timestamp_future").mask(read.at < OLDEST, "timestamp_ancient")
-    at = read.at.mask(fault != "")
-    return Instants(at=at, fault=fault, is_naive=read.is_naive, folds=read.folds, gaps=read.gaps)
+    fault = read.fault.mask(read.utc > latest, "timestamp_future").mask(read.utc < OLDEST, "timestamp_ancient")
+    at = read.utc.mask(fault != "")
+    return Instants(utc=at, fault=fault, is_naive=read.is_naive, folds=read.folds, gaps=read.gaps)

@@ -139,7 +139,7 @@ class Sieve:
             self.flag(read.fault == rule, name, rule)
         if read.is_naive.any():
             self.first_naive = int(self.rows.loc[read.is_naive, "row_number"].iloc[0])
-        self.rows[name] = read.at
+        self.rows[name] = read.utc
         return read
 
     def result(self, *columns: str, counts: dict[str, int] | None = None) -> Checked:

@@ -85,10 +85,21 @@ def _is_ordinary(data: bytes, breaks: NDArray[np.int64]) -> bool:
     return True
 
 
+def _is_closed(line: bytes, delimiter: str) -> bool:
+    """Return whether no quote is open at the end of a block's last line: Arrow would take it for a whole row."""
+    if b'"' not in line:
+        return True
+    try:
+        list(csv.reader([line.decode().rstrip("\r\n")], delimiter=delimiter, strict=True))
+    except csv.Error:
+        return False
+    return True
+
+
 def _fast(data: bytes, first_line: int, layout: Layout, delimiter: str) -> Block | None:
     """Return the rows of a block in which every line is one row; None where that is not certain."""
     breaks = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _LINE_BREAK)
-    if not _is_ordinary(data, breaks):
+    if not _is_ordinary(data, breaks) or not _is_closed(data[breaks[-2] + 1 if len(breaks) > 1 else 0 :], delimiter):
         return None
     ragged: list[arrow_csv.InvalidRow] = []
 

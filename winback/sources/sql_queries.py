@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -91,13 +91,17 @@ def read_query(
     since = datetime.fromisoformat(newest) if newest else OLDEST
     statement = sqlalchemy.text(query.rstrip().rstrip(";"))
     if uses_since(query):
-        local = since.astimezone(zone or UTC).replace(tzinfo=None)
-        bound = local if engine.dialect.name in _ZONELESS else since.astimezone(UTC)
-        statement = statement.bindparams(
-            sqlalchemy.bindparam("since", bound, sqlalchemy.DateTime(timezone=bound.tzinfo is not None))
-        )
+        statement = statement.bindparams(_since(since, zone, is_zoneless=engine.dialect.name in _ZONELESS))
     reading.chunks = _chunks(source, engine, statement, timeout_seconds, columns, wanted, reading)
     return reading
+
+
+def _since(since: datetime, zone: ZoneInfo | None, *, is_zoneless: bool) -> sqlalchemy.BindParameter[Any]:
+    """Return the instant as the database compares it; SQLite compares texts, so there the second is enough."""
+    if not is_zoneless:
+        return sqlalchemy.bindparam("since", since.astimezone(UTC), sqlalchemy.DateTime(timezone=True))
+    local = since.astimezone(zone or UTC).replace(tzinfo=None, microsecond=0)
+    return sqlalchemy.bindparam("since", local.isoformat(" "), sqlalchemy.String())
 
 
 def _engine(source: str, url: str) -> sqlalchemy.Engine:
@@ -173,11 +177,12 @@ def _chunks(
     """Yield the rows of a query; leaves in the reading how many there were."""
     row = 1
     with _connection(source, engine, timeout_seconds) as connection:
-        result = connection.execution_options(stream_results=True, yield_per=CHUNK_ROWS).execute(statement)
-        layout = lay_out(source, list(result.keys()), columns=columns, wanted=wanted)
-        for records in result.partitions():
-            yield _as_chunk(source, records, layout.places, row)
-            row += len(records)
+        options = {"stream_results": True, "yield_per": CHUNK_ROWS}
+        with closing(connection.execution_options(**options).execute(statement)) as result:
+            layout = lay_out(source, list(result.keys()), columns=columns, wanted=wanted)
+            for records in result.partitions():
+                yield _as_chunk(source, records, layout.places, row)
+                row += len(records)
     reading.mark["total"] = reading.rows_before + row - 1
 
 
