@@ -9,17 +9,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from winback import documents
-from winback.errors import Fault, SettingsError
+from winback.errors import Fault, SettingsError, WinbackError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 CONFIG_FILE = "winback.yaml"
 
@@ -153,6 +153,12 @@ class Limits(_Strict):
     per_contact: PerContact = PerContact()
 
 
+class HoldOuts(_Strict):
+    """The contacts no programme writes to, so that the effect of all programmes together can be measured."""
+
+    global_share: float = Field(default=0.02, ge=0, le=0.5)
+
+
 class Guards(_Strict):
     """When a feed or a plan looks too strange to act upon."""
 
@@ -180,6 +186,7 @@ class Configuration(_Strict):
     live: bool = False
     limits: Limits = Limits()
     guards: Guards = Guards()
+    hold_out: HoldOuts = HoldOuts()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +226,21 @@ class Project:
 def wall_clock() -> datetime:
     """Return the present instant, aware UTC. The only place in winback that asks the machine for the time."""
     return datetime.now(tz=UTC)
+
+
+def data_directory() -> Path:
+    """Return where the read-only files lie: in the wheel beside the code, in a checkout in ``data/``.
+
+    Raises
+    ------
+    WinbackError
+        If the installation carries no such files.
+    """
+    package = Path(__file__).parent
+    for place in (package / "data", package.parent / "data"):
+        if (place / "rules").is_dir():
+            return place
+    raise WinbackError("the rules and templates are not installed: the wheel was built without data/; install it again")
 
 
 def load_configuration(root: Path) -> Configuration:

@@ -158,7 +158,8 @@ def settle(
 def one_each(decided: pd.DataFrame, contacts: pd.DataFrame, *, as_of: pd.Timestamp) -> pd.DataFrame:
     """Return one row for each contact: the row of the programme that matters most tonight.
 
-    By action (send, hold_out, sunset, hold, defer, skip, wait), then by value, then by name. A contact that no
+    By action (send, hold_out, sunset, hold, defer, skip, wait), then programmes that know the contact, then by value,
+    then by name. A contact that no
     programme has in scope gets a row that says so.
 
     Parameters
@@ -168,8 +169,10 @@ def one_each(decided: pd.DataFrame, contacts: pd.DataFrame, *, as_of: pd.Timesta
     as_of : the night's date
     """
     place = decided["action"].map({action: n for n, action in enumerate(ORDER_OF_ACTIONS)})
-    ranked = decided.assign(place=place, below=-decided["value"]).sort_values(["place", "below", "programme"])
-    chosen = ranked.drop_duplicates("customer_id").drop(columns=["place", "below"]).set_index("customer_id")
+    order = ["place", "is_stranger", "below", "programme"]
+    ranked = decided.assign(place=place, is_stranger=~decided["has_activity"], below=-decided["value"])
+    first = ranked.sort_values(order).drop_duplicates("customer_id")
+    chosen = first.drop(columns=["place", "is_stranger", "below"]).set_index("customer_id")
     outside = contacts[~contacts["customer_id"].isin(chosen.index)]
     if len(outside):
         reason = Reason.NO_PROGRAMME

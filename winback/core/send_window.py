@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 NIGHT_HOURS = 24
 SHORTEST_SLOT_MINUTES = 60
 """A slot shorter than this is not worth starting: what is not sent in it would expire."""
-ZONE_SEPARATOR = "|"
+ZONE_SEPARATOR = ","
 PLACE = ["channel", "country", "region", "timezone", "phone_zones"]
 
 Slot = tuple[datetime, datetime]

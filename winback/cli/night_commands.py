@@ -1,0 +1,187 @@
+"""Commands about one night: sync, plan, apply, run, deliver, settle."""
+
+from __future__ import annotations
+
+from datetime import date  # noqa: TC003  cyclopts reads the annotations at run time
+from pathlib import Path  # noqa: TC003  cyclopts reads the annotations at run time
+from typing import TYPE_CHECKING, Any
+
+from winback.cli.console import Answer, counts_table, progress, session
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cyclopts import App
+
+
+def register(app: App) -> None:
+    """Attach these commands to the command tree."""
+    for command in (sync, plan, apply, run, deliver, settle):
+        app.command(command)
+
+
+def _accepted(accept_volume: Sequence[str], accept: Sequence[str]) -> tuple[str, ...]:
+    return tuple(accept) + tuple(f"volume:{item}" for item in accept_volume)
+
+
+def sync(
+    *, as_of: date | None = None, accept_volume: list[str] | None = None, accept: list[str] | None = None
+) -> Answer:
+    """Read the sources; nothing is decided and nothing is sent.
+
+    Parameters
+    ----------
+    as_of
+        The business day, default today.
+    accept_volume
+        SOURCE:DATE whose unusual volume a person has looked at (written to the audit log).
+    accept
+        KIND:SOURCE:DATE for the other guards (empty, stale, quarantine).
+    """
+    from winback.night.run import sync_sources
+
+    project = session().project()
+    day = session().day(project, as_of)
+    accepted = _accepted(accept_volume or (), accept or ())
+    with progress() as step:
+        synced = sync_sources(project, as_of=day, now=session().started_at, accept=accepted, progress=step)
+    held = [source["name"] for source in synced["sources"] if source["held"]]
+    columns = ["source", "read", "new", "quarantined", "newest event", "held"]
+    keys = ["name", "read", "new", "quarantined", "max_occurred_at", "held"]
+    rows = [[source[key] for key in keys] for source in synced["sources"]]
+    details = [f"[bold]{item['name']}[/bold]: {item['detail']}" for item in synced["sources"] if item["detail"]]
+    return Answer(
+        data=synced, words="\n".join(details), tables=[("Sources", columns, rows)], exit_code=4 if held else 0
+    )
+
+
+def plan(*, as_of: date | None = None, out: Path | None = None, shards: int | None = None) -> Answer:
+    """Work out what a night would do, and write nothing but the plan.
+
+    Parameters
+    ----------
+    as_of
+        The business day, default today.
+    out
+        Where to write the plan (JSON) for `winback apply`.
+    shards
+        Into how many parts the customers are split; changes memory and speed, never a decision.
+    """
+    from winback.night.run import make_plan
+
+    project = session().project()
+    day = session().day(project, as_of)
+    with progress() as step:
+        summary = make_plan(project, as_of=day, now=session().started_at, shards=shards, out=out, progress=step)
+    words = [f"Plan [bold]{summary['plan_hash']}[/bold] for {day}: {summary['contacts']:,} contacts."]
+    words += [f"guard {guard['name']}: {guard['detail']}" for guard in summary["guards"] if not guard["ok"]]
+    if out is not None:
+        words.append(f"Written to {out}. Next: winback apply {out}")
+    return Answer(data=summary, words="\n".join(words), tables=_decision_tables(summary))
+
+
+def _decision_tables(summary: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[object]]]]:
+    return [counts_table("Decisions", summary["decisions"]), counts_table("Reasons", summary["reasons"])]
+
+
+def apply(plan_file: Path, *, confirm_count: int | None = None) -> Answer:
+    """Queue and deliver a plan; refused when data, policy or consent changed since.
+
+    Parameters
+    ----------
+    plan_file
+        The JSON that `winback plan --out` wrote.
+    confirm_count
+        How many messages you expect to be sent; needed when the plan wants approval.
+    """
+    from winback.night.run import apply_plan
+
+    project = session().project()
+    with progress() as step:
+        report = apply_plan(project, plan_file, now=session().started_at, confirm_count=confirm_count, progress=step)
+    return _report_answer(report)
+
+
+def run(
+    *,
+    as_of: date | None = None,
+    allow_backdated: bool = False,
+    confirm_count: int | None = None,
+    accept_volume: list[str] | None = None,
+    accept: list[str] | None = None,
+    shards: int | None = None,
+) -> Answer:
+    """Do the whole night: sync, assess, plan, guards, deliver, settle.
+
+    Running the same day again adds nothing.
+
+    Parameters
+    ----------
+    as_of
+        The business day, default today. One before yesterday is planned only.
+    allow_backdated
+        Queue and deliver an older day too.
+    confirm_count
+        How many messages you expect to be sent; needed when the plan wants approval.
+    accept_volume
+        SOURCE:DATE whose unusual volume a person has looked at (written to the audit log).
+    accept
+        KIND:SOURCE:DATE for the other guards (empty, stale, quarantine), or growth:DATE.
+    shards
+        Into how many parts the customers are split; changes memory and speed, never a decision.
+    """
+    from winback.night.run import run as run_night
+
+    project = session().project()
+    day = session().day(project, as_of)
+    with progress() as step:
+        report = run_night(
+            project,
+            as_of=day,
+            now=session().started_at,
+            allow_backdated=allow_backdated,
+            confirm_count=confirm_count,
+            accept=_accepted(accept_volume or (), accept or ()),
+            shards=shards,
+            progress=step,
+        )
+    return _report_answer(report)
+
+
+def _report_answer(report: Mapping[str, Any]) -> Answer:
+    words = [f"Night of [bold]{report['as_of']}[/bold], plan {report['plan_hash']}: {report['contacts']:,} contacts."]
+    words += [f"[bold]{held['name']}[/bold] held: {held['detail']}" for held in report["held"]]
+    words += report["notes"]
+    states = ", ".join(f"{state} {count:,}" for state, count in sorted(report["messages"].items())) or "none"
+    words.append(f"Messages: {states}. New tonight: {report['new_messages']:,}. {report['seconds']:.1f} s.")
+    return Answer(data=report, words="\n".join(words), tables=_decision_tables(report), exit_code=report["exit_code"])
+
+
+def deliver() -> Answer:
+    """Drain what is due in the outbox now. Safe to run many at once."""
+    from winback.night.deliver import deliver as drain
+    from winback.night.pepper import open_project_ledger
+
+    project = session().project()
+    ledger = open_project_ledger(project)
+    try:
+        counts = drain(project, ledger, now=session().started_at)
+    finally:
+        ledger.close()
+    words = ", ".join(f"{state} {count:,}" for state, count in counts.items()) or "nothing was due"
+    return Answer(data={"messages": counts}, words=words)
+
+
+def settle() -> Answer:
+    """Let what can no longer be sent expire, and count the messages by state."""
+    from winback.night.pepper import open_project_ledger
+    from winback.night.settle import settle as settle_messages
+
+    project = session().project()
+    ledger = open_project_ledger(project)
+    try:
+        counts = settle_messages(ledger, now=session().started_at)
+    finally:
+        ledger.close()
+    words = ", ".join(f"{state} {count:,}" for state, count in counts.items()) or "no messages yet"
+    return Answer(data={"messages": counts}, words=words)

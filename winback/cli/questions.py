@@ -1,0 +1,161 @@
+"""Commands that only look: decisions, messages, explain, backtest, preview."""
+
+from __future__ import annotations
+
+from datetime import date  # noqa: TC003  cyclopts reads the annotations at run time
+from pathlib import Path  # noqa: TC003  cyclopts reads the annotations at run time
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from winback.cli.console import Answer, session
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+Format = Literal["csv", "json"]
+
+
+def register(app: App) -> None:
+    """Attach these commands to the command tree."""
+    for command in (decisions, messages, explain, backtest, preview):
+        app.command(command)
+
+
+def _rows_answer(frame: Any, style: Format | None) -> Answer:  # noqa: ANN401  pandas carries no types
+    from winback.reports.exports import to_csv, to_records
+
+    as_csv = style == "csv" or (style is None and not session().as_json)
+    if as_csv:
+        return Answer(raw=to_csv(frame))
+    return Answer(raw=to_records(frame))
+
+
+def decisions(*, as_of: date | None = None, format: Format | None = None) -> Answer:  # noqa: A002  the public name
+    """List one row per contact in scope: what was decided, and why.
+
+    Parameters
+    ----------
+    as_of
+        The business day, default today.
+    format
+        csv (default) or json, on standard output.
+    """
+    from winback.night.explain import list_decisions
+
+    project = session().project()
+    return _rows_answer(list_decisions(project, as_of=session().day(project, as_of)), format)
+
+
+def messages(
+    *,
+    state: str | None = None,
+    as_of: date | None = None,
+    format: Format | None = None,  # noqa: A002  the public name
+) -> Answer:
+    """List one row per message.
+
+    Parameters
+    ----------
+    state
+        Only messages in this state.
+    as_of
+        Only messages planned for this business day.
+    format
+        csv (default) or json, on standard output.
+    """
+    from winback.night.explain import list_messages
+
+    return _rows_answer(list_messages(session().project(), state=state, as_of=as_of), format)
+
+
+def explain(customer: str, *, as_of: date | None = None) -> Answer:
+    """Say why a customer was, or was not, written to: every rule in order, with its numbers.
+
+    Parameters
+    ----------
+    customer
+        The customer's id.
+    as_of
+        The business day; default the newest night that has a decision.
+    """
+    from rich.markup import escape
+
+    from winback.night.explain import explain as explain_customer
+
+    project = session().project()
+    day = session().day(project, as_of) if as_of is not None else None
+    story = explain_customer(project, customer, as_of=day)
+    words = [
+        f"[bold]{escape(customer)}[/bold] on {story['as_of']}: [bold]{story['action']}[/bold] ({story['reason']})",
+        escape(story["sentence"]),
+        *(escape(line) for line in story["would_have_to_change"]),
+    ]
+    columns = ["rule", "outcome", "inputs"]
+    rows = [
+        (step["rule"], step["outcome"], escape(", ".join(f"{name} {value}" for name, value in step["inputs"].items())))
+        for step in story["steps"]
+    ]
+    return Answer(data=story, words="\n".join(words), tables=[("Rules in order", columns, rows)])
+
+
+def backtest(
+    events: Path,
+    *,
+    horizon: int,
+    as_of: Annotated[list[date], Parameter(negative=())],
+    out: Path,
+    behaviour: str = "purchase",
+    category: str | None = None,
+) -> Answer:
+    """Score every customer known on past days, using only the events up to each day.
+
+    Parameters
+    ----------
+    events
+        CSV (or .csv.gz) with customer_id,timestamp[,amount].
+    horizon
+        Days after each date in which an event would disprove a lapse.
+    as_of
+        A day to score; repeat the option for more.
+    out
+        Where to write customer_id, as_of, score, inactive, threshold_days.
+    behaviour
+        What the events are; opens and clicks follow other rules than purchases.
+    category
+        Category whose floor and ceiling apply.
+    """
+    from winback.night.backtest import backtest as score
+    from winback.reports.exports import write_csv
+
+    rows = score(events, horizon_days=horizon, as_of=as_of, behaviour=behaviour, category=category)
+    write_csv(rows, out)
+    flagged = float(rows["inactive"].mean())
+    summary = {"rows": len(rows), "out": str(out), "as_of": [str(day) for day in as_of], "inactive_share": flagged}
+    return Answer(data=summary, words=f"{len(rows):,} decisions written to {out}; {flagged:.1%} called inactive.")
+
+
+def preview(
+    template: str, *, customer: str, channel: Literal["email", "sms", "whatsapp"] = "email", locale: str | None = None
+) -> Answer:
+    """Render one message for one customer, and say how long it is and what it costs.
+
+    Parameters
+    ----------
+    template
+        The template's name, as a policy's step names it.
+    customer
+        The customer's id.
+    channel
+        email, sms or whatsapp.
+    locale
+        Another locale than the customer's.
+    """
+    from rich.markup import escape
+
+    from winback.night.preview import preview as render
+
+    result = render(session().project(), template, customer=customer, channel=channel, locale=locale)
+    facts = ", ".join(f"{name} {result[name]}" for name in ("characters", "encoding", "segments", "price"))
+    words = [f"[bold]{escape(result['subject'])}[/bold]"] if result.get("subject") else []
+    return Answer(data=result, words="\n".join([*words, escape(result["text"]), facts]))

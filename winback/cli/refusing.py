@@ -1,0 +1,81 @@
+"""Commands that make winback stop: suppress and forget one person, stop and resume everything."""
+
+from __future__ import annotations
+
+import getpass
+from typing import TYPE_CHECKING, Literal
+
+from winback.cli.console import Answer, session
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+
+def register(app: App) -> None:
+    """Attach these commands to the command tree."""
+    for command in (suppress, forget, stop, resume):
+        app.command(command)
+
+
+def suppress(
+    who: str, *, channel: Literal["email", "sms", "whatsapp", "all"] = "all", reason: str = "opted_out"
+) -> Answer:
+    """Opt a person out at once, by address and by customer.
+
+    Parameters
+    ----------
+    who
+        An e-mail address, a phone number (+...) or a customer id.
+    channel
+        One channel, or all of them.
+    reason
+        opted_out, complained or invalid_address.
+    """
+    from winback.night.refuse import suppress as refuse
+
+    now = session().started_at
+    result = refuse(session().project(), who, channel=channel, reason=reason, actor=getpass.getuser(), now=now)
+    words = f"Suppressed from now on ({result['channel']}); {result['messages']} queued messages are stopped."
+    return Answer(data=result, words=words)
+
+
+def forget(customer: str) -> Answer:
+    """Erase a person; what stays is a keyed hash, so that a re-import does not bring them back.
+
+    Parameters
+    ----------
+    customer
+        The customer's id.
+    """
+    from winback.night.refuse import forget as erase
+
+    result = erase(session().project(), customer, actor=getpass.getuser(), now=session().started_at)
+    return Answer(data=result, words="Erased. A keyed hash of each address stays on the suppression list.")
+
+
+def stop(*, reason: str = "stopped by hand") -> Answer:
+    """Press the red button: nothing more is sent until `winback resume`.
+
+    Parameters
+    ----------
+    reason
+        Why; it stands in the audit log.
+    """
+    from winback.night.refuse import press_stop
+
+    result = press_stop(session().project(), reason=reason, actor=getpass.getuser(), now=session().started_at)
+    return Answer(data=result, words="Stopped. Nothing more is sent until `winback resume --reason ...`.")
+
+
+def resume(*, reason: str) -> Answer:
+    """Release the red button.
+
+    Parameters
+    ----------
+    reason
+        Why it is safe again; it stands in the audit log.
+    """
+    from winback.night.refuse import release_stop
+
+    result = release_stop(session().project(), reason=reason, actor=getpass.getuser(), now=session().started_at)
+    return Answer(data=result, words="Released. The next night, or `winback deliver`, sends again.")

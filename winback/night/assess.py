@@ -1,0 +1,150 @@
+"""Work out how long a silence is too long, for every customer and behaviour.
+
+In: the activity store. Out: folded profiles, the population's fits (stored, versioned, weekly) and each customer's
+rhythm with its thresholds. Must never happen: a fit that knows an event after its day, or one that changes under a
+night that is repeated.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from winback.core import population, recalibration, thresholds
+from winback.core.buckets import bounds
+from winback.core.population import PopulationFit
+from winback.ledger import parameters, people
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import date
+
+    from winback.core.policy import Programme
+    from winback.night.opening import Night
+
+REFIT_AFTER = timedelta(days=7)
+Fits = dict[tuple[str, int], PopulationFit]
+"""Fits by behaviour and horizon in days."""
+
+
+def assess(night: Night, *, refit: bool = False) -> Fits:
+    """Fold last night's events, refit the population where that is due, and keep each customer's rhythms.
+
+    Parameters
+    ----------
+    refit : fit again even if the newest fit is younger than a week
+    """
+    with night.store.writing() as writer:
+        writer.fold(night.as_of)
+    fits = population_fits(night, refit=refit)
+    with night.ledger.writing() as connection:
+        for (behaviour, horizon_days), fit in fits.items():
+            row = parameters.Fit(fit.fit_id, _name(behaviour, horizon_days), fit.fitted_on, fit.to_json())
+            parameters.save_fit(connection, row, created_at=night.now)
+    for programme in night.programmes:
+        night.store.write_assessment(
+            night.as_of, f"rhythms-{programme.programme}", _all_rhythms(night, programme, fits)
+        )
+    return fits
+
+
+def _name(behaviour: str, horizon_days: int) -> str:
+    return f"{behaviour}@{horizon_days}"
+
+
+def behaviours_of(programme: Programme) -> list[str]:
+    """Return the counted and the weak behaviours of a programme."""
+    return [*programme.trigger.behaviours, *programme.trigger.weak]
+
+
+def population_fits(night: Night, *, refit: bool = False) -> Fits:
+    """Return the fit of each behaviour and horizon the programmes need; stores nothing.
+
+    The newest stored one fitted on or before the night's day, unless it is older than a week.
+    """
+    with night.ledger.reading() as connection:
+        stored = parameters.newest_fits(connection, as_of=night.as_of)
+    wanted = {(name, p.threshold.horizon_days) for p in night.programmes for name in behaviours_of(p)}
+    fits: Fits = {}
+    for key in sorted(wanted):
+        known = stored.get(_name(*key))
+        is_fresh = known is not None and night.as_of - known.fitted_on < REFIT_AFTER
+        if known is not None and is_fresh and not (refit and known.fitted_on < night.as_of):
+            fits[key] = PopulationFit.from_json(known.parameters)
+    missing = sorted(wanted - fits.keys())
+    return fits | (_fit(night, missing) if missing else {})
+
+
+def _fit(night: Night, missing: list[tuple[str, int]]) -> Fits:
+    """Return fresh fits, with the second layer where the own past carries one."""
+    profiles = _profiles(night, night.as_of)
+    fits: Fits = {}
+    for done, (behaviour, horizon_days) in enumerate(missing):
+        night.progress("fit", done, len(missing))
+        mine = profiles[profiles["behaviour"] == behaviour]
+        base = population.fit(mine, behaviour=behaviour, as_of=night.as_of, horizon_days=horizon_days)
+        if recalibration.can_calibrate(base, horizon_days=horizon_days):
+            past = [
+                _snapshot(night, behaviour, earlier, horizon_days)
+                for earlier in recalibration.snapshot_dates(night.as_of, horizon_days=horizon_days)
+            ]
+            base = recalibration.calibrate(base, mine, past, as_of=night.as_of, horizon_days=horizon_days)
+        fits[behaviour, horizon_days] = base
+    night.progress("fit", len(missing), len(missing))
+    return fits
+
+
+def _profiles(night: Night, as_of: date) -> pd.DataFrame:
+    return pd.concat(
+        [night.store.profiles(as_of, shard=shard, shards=night.shards) for shard in range(night.shards)],
+        ignore_index=True,
+    )
+
+
+def _snapshot(night: Night, behaviour: str, earlier: date, horizon_days: int) -> recalibration.Snapshot:
+    """Return what was known on an earlier day, and who came back within the horizon."""
+    profiles = _profiles(night, earlier)
+    profiles = profiles[profiles["behaviour"] == behaviour].reset_index(drop=True)
+    until = earlier + timedelta(days=horizon_days)
+    came_back = night.store.activity_since(earlier, until, behaviours=[behaviour])
+    returned = profiles["customer_id"].isin(came_back["customer_id"]).to_numpy(bool)
+    return recalibration.Snapshot(as_of=earlier, profiles=profiles, returned=returned)
+
+
+def rhythms(
+    profiles: pd.DataFrame,
+    *,
+    programme: Programme,
+    fits: Mapping[tuple[str, int], PopulationFit],
+    categories: pd.Series | None,
+    as_of: date,
+) -> pd.DataFrame:
+    """Return each customer's thresholds for the behaviours of one programme."""
+    horizon_days = programme.threshold.horizon_days
+    return thresholds.assess(
+        profiles[profiles["behaviour"].isin(behaviours_of(programme))],
+        fits={name: fits[name, horizon_days] for name in behaviours_of(programme)},
+        threshold=programme.threshold,
+        trigger=programme.trigger,
+        categories=categories,
+        as_of=as_of,
+    )
+
+
+def _all_rhythms(night: Night, programme: Programme, fits: Fits) -> Iterator[pd.DataFrame]:
+    """Yield the rhythms of one programme, a shard at a time."""
+    for shard in range(night.shards):
+        profiles = night.store.profiles(night.as_of, shard=shard, shards=night.shards)
+        categories = _categories(night, shard) if programme.threshold.by_category else None
+        yield rhythms(profiles, programme=programme, fits=fits, categories=categories, as_of=night.as_of)
+        night.progress(f"thresholds {programme.programme}", shard + 1, night.shards)
+
+
+def _categories(night: Night, shard: int) -> pd.Series:
+    """Return the category of each customer of a shard, by customer id."""
+    low, high = bounds(shard, night.shards)
+    with night.ledger.reading() as connection:
+        contacts = people.read_contacts(connection, as_of=night.as_of, low=low, high=high)
+    return contacts.set_index("customer_id")["category"]

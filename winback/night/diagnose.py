@@ -1,0 +1,156 @@
+"""Look at everything a night needs, and name what is missing, before a night finds out.
+
+In: a project directory and the present instant. Out: one :class:`Finding` a question. Nothing is written but what
+opening a new ledger makes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+from winback.errors import ConfigError, WinbackError
+from winback.ledger import cycles, queue, switches
+from winback.ledger.engine import check as check_database
+from winback.night.check import check
+from winback.night.opening import open_store
+from winback.night.pepper import open_project_ledger
+from winback.settings import load_project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from winback.settings import Project
+
+LEAST_FREE_BYTES = 1 << 30
+
+
+class Finding(NamedTuple):
+    """One question, whether all is well, and what was seen or has to be done."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def diagnose(root: Path, *, now: datetime) -> list[Finding]:
+    """Return what was looked at, in the order in which a person would mend it."""
+    faults = check(root)
+    words = "; ".join(map(str, faults[:3])) + (f" and {len(faults) - 3} more" if len(faults) > 3 else "")  # noqa: PLR2004  as many as fit a line
+    found = [Finding("configuration", not faults, f"{words}: see `winback check`" if faults else "no fault")]
+    try:
+        project = load_project(root)
+    except ConfigError:
+        return found
+    questions: dict[str, Callable[[Project], str]] = {
+        "state directory": _state_directory,
+        "free disk": _free_disk,
+        "database": _database,
+        "activity store": _activity,
+        "sources": _sources,
+        "channels": _channels,
+        "red button": _red_button,
+        "last night": lambda opened: _last_night(opened, now),
+        "unknown messages": _unknown_messages,
+    }
+    return found + [_asked(name, question, project) for name, question in questions.items()]
+
+
+class _Amiss(Exception):
+    """What a question found wrong; never leaves this module."""
+
+
+def _asked(name: str, question: Callable[[Project], str], project: Project) -> Finding:
+    try:
+        return Finding(name, ok=True, detail=question(project))
+    except (_Amiss, WinbackError, OSError) as problem:
+        return Finding(name, ok=False, detail=str(problem))
+
+
+def _state_directory(project: Project) -> str:
+    if not project.var.exists():
+        return f"{project.var} will be made by the first night"
+    if project.var.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise _Amiss(f"{project.var} can be read by others: chmod 700 {project.var}")
+    if not os.access(project.var, os.W_OK):
+        raise _Amiss(f"{project.var} cannot be written by this user")
+    return f"{project.var} is writable and private"
+
+
+def _free_disk(project: Project) -> str:
+    free = shutil.disk_usage(project.root).free
+    if free < LEAST_FREE_BYTES:
+        raise _Amiss(f"{free / (1 << 20):,.0f} MiB free under {project.root}: make room, a full disk stops the night")
+    return f"{free / (1 << 30):,.1f} GiB free"
+
+
+def _database(project: Project) -> str:
+    open_project_ledger(project).close()
+    found = check_database(project.database_url)
+    if found.problems:
+        raise _Amiss("; ".join(found.problems))
+    return f"revision {found.revision}"
+
+
+def _activity(project: Project) -> str:
+    counts = open_store(project).counts()
+    return f"{counts['events']:,} events, {counts['profiles']:,} profiles, generation {counts['generation']}"
+
+
+def _sources(project: Project) -> str:
+    sources = project.config.sources
+    named = [
+        ("contacts", sources.contacts),
+        ("consents", sources.consents),
+        *((one.name, one) for one in sources.events),
+    ]
+    missing = []
+    for name, source in named:
+        if source.kind == "sql":
+            if source.url_env and not project.environment.get(source.url_env):
+                missing.append(f"{name}: the variable {source.url_env} is not set")
+        elif not any(project.root.glob(str(source.path))):
+            missing.append(f"{name}: no file {source.path}")
+    if missing:
+        raise _Amiss("; ".join(missing))
+    return f"{len(named)} sources can be found"
+
+
+def _channels(project: Project) -> str:
+    channels = project.config.channels
+    used = {name: getattr(channels, name) for name in ("email", "sms", "whatsapp") if getattr(channels, name)}
+    if not used:
+        raise _Amiss("no channel is set up in winback.yaml: nothing could ever be sent")
+    text = ", ".join(f"{name} by {channel.provider}" for name, channel in used.items())
+    return text + ("" if project.config.live else "; live: false, so nothing leaves this machine")
+
+
+def _red_button(project: Project) -> str:
+    with open_project_ledger(project) as ledger, ledger.reading() as connection:
+        pressed = switches.pressed(connection)
+    if pressed is not None:
+        raise _Amiss(f"pressed by {pressed.by} at {pressed.at:%Y-%m-%d %H:%M} UTC ({pressed.reason}): `winback resume`")
+    return "not pressed"
+
+
+def _last_night(project: Project, now: datetime) -> str:
+    with open_project_ledger(project) as ledger, ledger.reading() as connection:
+        night = cycles.last_night(connection)
+    if night is None:
+        return "none yet: winback run"
+    days = (project.business_date(now) - night.as_of).days
+    if days > 1:
+        raise _Amiss(f"the last night was {night.as_of}, {days} days ago: is the schedule running?")
+    return str(night.as_of)
+
+
+def _unknown_messages(project: Project) -> str:
+    with open_project_ledger(project) as ledger, ledger.reading() as connection:
+        unknown = queue.count_by_state(connection).get("unknown", 0)
+    if unknown:
+        raise _Amiss(f"{unknown} messages may or may not have been accepted: winback messages --state unknown")
+    return "none"

@@ -1,0 +1,211 @@
+"""Draft what a night might do, one shard at a time: every fact about every contact and programme, side by side.
+
+In: both stores as they stood before the night. Out: candidates for the rules, and the digests of what they were made
+from. Nothing is written. Must never happen: a draft that reads what its own night wrote.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from winback.core import candidates, ladder
+from winback.core.buckets import bounds
+from winback.core.country_rules import CountryRules, load_country_rules
+from winback.core.digest import digest
+from winback.core.send_hours import SendHours, load_send_hours
+from winback.core.sending_frequency import ANSWERS, sending_days_per_day
+from winback.ledger import cycles, people, switches
+from winback.night.assess import Fits, rhythms
+from winback.settings import data_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import date
+
+    from sqlalchemy import Connection
+
+    from winback.core.policy import Programme
+    from winback.night.opening import Night
+
+CAP_DAYS = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What is the same for all shards of a night.
+
+    Attributes
+    ----------
+    night : the core's view of it
+    fits : the population
+    earlier : for each programme the nights it took part in before
+    history_days : by behaviour
+    eligible : contacts in scope, over all shards
+    held : programmes of which a source is held
+    """
+
+    night: candidates.Night
+    fits: Fits
+    earlier: dict[str, list[date]]
+    history_days: dict[str, int]
+    eligible: int
+    held: Collection[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """One shard: its candidates, everybody in scope, and digests of the data and of the consents read."""
+
+    rows: pd.DataFrame
+    contacts: pd.DataFrame
+    data_digest: int
+    consent_digest: int
+
+
+def read_rules(night: Night) -> tuple[SendHours, CountryRules]:
+    """Return the dated rules: the project's own ``rules/`` where it has them, else those winback ships."""
+
+    def text(name: str) -> tuple[str, str]:
+        own = night.project.root / "rules" / name
+        file = own if own.is_file() else data_directory() / "rules" / name
+        return file.read_text(encoding="utf-8"), f"rules/{name}"
+
+    hours_text, hours_file = text("quiet_hours.yaml")
+    countries_text, countries_file = text("countries.yaml")
+    return load_send_hours(hours_text, file=hours_file), load_country_rules(countries_text, file=countries_file)
+
+
+def set_scene(night: Night, fits: Fits, *, held: Collection[str]) -> Scene:
+    """Read what every shard needs."""
+    config = night.project.config
+    hours, country_rules = read_rules(night)
+    with night.ledger.reading() as connection:
+        nights = cycles.nights_before(connection, night.as_of)
+        present = people.count_contacts(connection)["present"]
+        is_stopped = switches.pressed(connection) is not None
+    took_part = {one.as_of: json.loads(one.summary or "{}").get("programmes", ()) for one in nights}
+    prices = {}
+    if config.channels.sms is not None:
+        prices["sms"] = config.channels.sms.price_per_segment
+    if config.channels.whatsapp is not None:
+        prices["whatsapp"] = config.channels.whatsapp.price_per_message
+    core_night = candidates.Night(
+        as_of=night.as_of,
+        from_at=night.begins_at,
+        business_zone=config.business.timezone,
+        hours=hours,
+        country_rules=country_rules,
+        pepper=night.pepper.decode("utf-8", "replace"),
+        channels=[name for name in ("email", "sms", "whatsapp") if getattr(config.channels, name) is not None],
+        per_day=config.limits.per_contact.per_day,
+        per_week=config.limits.per_contact.per_week,
+        prices=prices,
+        global_share=config.hold_out.global_share,
+        is_stopped=is_stopped,
+    )
+    return Scene(
+        night=core_night,
+        fits=fits,
+        earlier={
+            programme.programme: [one.as_of for one in nights if programme.programme in took_part[one.as_of]]
+            for programme in night.programmes
+        },
+        history_days=night.store.history_days(night.as_of),
+        eligible=present,
+        held=held,
+    )
+
+
+def draft(night: Night, scene: Scene, shard: int) -> Draft:
+    """Return the candidates of one shard, for all programmes."""
+    low, high = bounds(shard, night.shards)
+    with night.ledger.reading() as connection:
+        state, recent = _read_state(connection, night, low=low, high=high)
+    profiles = night.store.profiles(night.as_of, shard=shard, shards=night.shards)
+    facts = [_of_programme(night, scene, programme, state, profiles) for programme in night.programmes]
+    data = [state.contacts, profiles, state.cycles, state.steps, recent]
+    return Draft(
+        rows=pd.concat(facts, ignore_index=True),
+        contacts=state.contacts[["customer_id", "bucket"]],
+        data_digest=sum(digest(frame) for frame in data),
+        consent_digest=digest(state.consents) + digest(state.suppressions),
+    )
+
+
+def _read_state(connection: Connection, night: Night, *, low: int, high: int) -> tuple[candidates.State, pd.DataFrame]:
+    """Return what the ledger knew about a run of buckets before this night, and the steps of the last days."""
+    as_of = night.as_of
+    contacts = people.read_contacts(connection, as_of=as_of, low=low, high=high).drop(columns="updated_on")
+    steps = cycles.read_steps(connection, as_of=as_of, low=low, high=high)
+    recent = steps[steps["taken_on"] > pd.Timestamp(as_of - timedelta(days=CAP_DAYS))]
+    counts = recent.groupby("customer_id").size()
+    state = candidates.State(
+        contacts=contacts.assign(
+            messages_day=0,
+            messages_week=contacts["customer_id"].map(counts).fillna(0).astype(np.int64),
+        ),
+        consents=people.read_consents(connection, low=low, high=high),
+        suppressions=_about_customers(people.read_suppressions(connection, as_of=as_of, low=low, high=high)),
+        cycles=cycles.read_cycles(connection, as_of=as_of, low=low, high=high),
+        steps=steps,
+    )
+    return state, recent
+
+
+def _about_customers(found: pd.DataFrame) -> pd.DataFrame:
+    """Return suppressions in the core's form; the ledger has matched addresses to customers already."""
+    return found.assign(kind="customer", key=found["customer_id"], lifted_at=pd.NaT)
+
+
+def _of_programme(
+    night: Night, scene: Scene, programme: Programme, state: candidates.State, profiles: pd.DataFrame
+) -> pd.DataFrame:
+    """Return one programme's candidates of a shard."""
+    mine = profiles[profiles["customer_id"].isin(state.contacts["customer_id"])]
+    categories = state.contacts.set_index("customer_id")["category"]
+    own = rhythms(mine, programme=programme, fits=scene.fits, categories=categories, as_of=night.as_of)
+    schedules = ladder.schedule(own, ladder=programme.ladder, trigger=programme.trigger, as_of=night.as_of)
+    schedules = schedules.assign(
+        last_return_on=schedules["customer_id"].map(_newest(mine, programme.return_behaviours))
+    )
+    contacts = state.contacts.assign(
+        last_purchase_on=state.contacts["customer_id"].map(_newest(mine, ["purchase"])),
+        ignored_sends=_ignored_sends(state.contacts["customer_id"], mine, programme, night.as_of),
+    )
+    return candidates.gather(
+        schedules,
+        candidates.State(
+            contacts=contacts,
+            consents=state.consents,
+            suppressions=state.suppressions,
+            cycles=state.cycles,
+            steps=state.steps,
+        ),
+        programme=programme,
+        night=scene.night,
+        nights=scene.earlier[programme.programme],
+        history_days=max((scene.history_days.get(name, 0) for name in programme.trigger.behaviours), default=0),
+        eligible=scene.eligible,
+        is_source_held=programme.programme in scene.held,
+    )
+
+
+def _newest(profiles: pd.DataFrame, behaviours: Collection[str]) -> pd.Series:
+    """Return the newest day of any of the behaviours, by customer."""
+    return profiles[profiles["behaviour"].isin(behaviours)].groupby("customer_id")["last_on"].max()
+
+
+def _ignored_sends(ids: pd.Series, profiles: pd.DataFrame, programme: Programme, as_of: date) -> pd.Series:
+    """Return about how many messages each reader has left unanswered; 0 where the sending frequency is unknown."""
+    sends_per_month = programme.threshold.sends_per_month
+    if sends_per_month is None:
+        return pd.Series(0, index=ids.index)
+    silent = (pd.Timestamp(as_of) - ids.map(_newest(profiles, ANSWERS))).dt.days
+    # Unknown is not ignoring: who never answered anything may never have been written to.
+    return (silent.fillna(0) * sending_days_per_day(sends_per_month)).astype(np.int64)

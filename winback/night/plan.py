@@ -1,0 +1,230 @@
+"""Plan a night: draft every shard, weigh the drafts against each other and the limits, decide about everybody.
+
+In: an open night. Out: a :class:`Plan`: the decided shards in a temporary folder and a summary with a hash over data,
+policy and consent. The ledger is only read. Must never happen: a plan that depends on the number of shards, or one
+that differs when it is made again from the same data.
+
+Shards pass through the disk, so that memory holds one of them at a time; what has to be compared over all of them
+(the backlog, the limits) are a few columns of the few contacts somebody would write to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from winback.core import arbitration, decisions
+from winback.core.digest import combine
+from winback.core.reasons import Action, Reason
+from winback.night.draft import draft, set_scene
+from winback.night.plan_guards import Guard, guard_growth, guard_sunsets, recent_sends
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from winback.night.assess import Fits
+    from winback.night.draft import Scene
+    from winback.night.opening import Night
+
+GROUPED = ("action", "reason", "segment", "step", "channel")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a night would do.
+
+    Attributes
+    ----------
+    plan_hash : 16 hex digits over data, policy and consent
+    digests : the same, part by part, so that a drift can be named
+    summary : the public form (INTERFACE, `winback plan`)
+    folder : where the decided shards lie while the plan is being carried out
+    guards : what was asked of the plan as a whole
+    """
+
+    plan_hash: str
+    digests: dict[str, str]
+    summary: dict[str, Any]
+    folder: Path = field(repr=False)
+    guards: tuple[Guard, ...] = ()
+
+    @property
+    def sends(self) -> int:
+        """How many messages the plan queues."""
+        return int(self.summary["decisions"].get(Action.SEND.value, 0))
+
+    def rows(self, shard: int) -> pd.DataFrame:
+        """Return the decided candidates of one shard, all programmes."""
+        return pd.read_parquet(_file(self.folder, "decided", shard))
+
+    def one_each(self, shard: int) -> pd.DataFrame:
+        """Return the one decision of each contact of a shard."""
+        return pd.read_parquet(_file(self.folder, "one_each", shard))
+
+
+def _file(folder: Path, kind: str, shard: int) -> Path:
+    return folder / f"{kind}-{shard:04d}.parquet"
+
+
+def plan(night: Night, fits: Fits, *, folder: Path, held: Collection[str] = (), accept: Collection[str] = ()) -> Plan:
+    """Return what the night would do.
+
+    Parameters
+    ----------
+    fits : from :func:`winback.night.assess.population_fits`
+    folder : an empty directory for the decided shards
+    held : programmes of which a source is held
+    accept : guards of the whole plan a person has looked at: ``growth:DATE``, ``sunsets:DATE``
+    """
+    scene = set_scene(night, fits, held=held)
+    digests = _digests(night, fits, held, accept, _draft_all(night, scene, folder))
+    _weigh(night, scene, folder)
+    guards = _guard(night, folder, scene.eligible, accept)
+    summary = _decide_all(night, folder, guards)
+    plan_hash = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:16]
+    summary = {
+        "as_of": str(night.as_of),
+        "plan_hash": plan_hash,
+        **summary,
+        "guards": [guard._asdict() for guard in guards],
+        "programmes": [programme.programme for programme in night.programmes],
+        "digests": digests,
+    }
+    return Plan(plan_hash=plan_hash, digests=digests, summary=summary, folder=folder, guards=guards)
+
+
+def _draft_all(night: Night, scene: Scene, folder: Path) -> tuple[int, int]:
+    """Write every shard's candidates, decided once, and return the digests of data and consents."""
+    data, consent = [], []
+    for shard in range(night.shards):
+        one = draft(night, scene, shard)
+        decisions.decide(one.rows).to_parquet(_file(folder, "decided", shard), compression="lz4")
+        one.contacts.to_parquet(_file(folder, "contacts", shard))
+        data.append(one.data_digest)
+        consent.append(one.consent_digest)
+        night.progress("draft", shard + 1, night.shards)
+    return combine(data), combine(consent)
+
+
+def _digests(
+    night: Night, fits: Fits, held: Collection[str], accept: Collection[str], read: tuple[int, int]
+) -> dict[str, str]:
+    """Return what the plan's hash is made of, by part."""
+    config = night.project.config.model_dump(mode="json", by_alias=True)
+    policy = {
+        "settings": {name: config[name] for name in ("business", "channels", "limits", "guards", "hold_out", "live")},
+        "programmes": [programme.policy_hash for programme in night.programmes],
+        "templates": _templates_digest(night.project.root),
+        "accepted": sorted(item for item in accept if item.startswith(("growth:", "sunsets:"))),
+    }
+    fitted = sorted((*map(str, key), fit.fit_id) for key, fit in fits.items())
+    parts = {"data": [read[0], fitted, sorted(held), str(night.as_of)], "policy": policy, "consent": read[1]}
+    return {
+        name: hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:16] for name, part in parts.items()
+    }
+
+
+def _templates_digest(root: Path) -> str:
+    """Return a digest of every template file: other words are another plan."""
+    found = hashlib.sha256()
+    for file in sorted((root / "templates").glob("*")):
+        found.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()[:16]
+
+
+def _weigh(night: Night, scene: Scene, folder: Path) -> None:
+    """Admit the backlog, let programmes compete for each contact, and mark who is over a limit of the night."""
+    pepper = scene.night.pepper
+    admitted = _admit(night, scene, folder)
+    acting = []
+    for shard in range(night.shards):
+        rows = pd.read_parquet(_file(folder, "decided", shard))
+        chosen = arbitration.choose(arbitration.marked(rows, admitted))
+        chosen.to_parquet(_file(folder, "decided", shard), compression="lz4")
+        is_acting = chosen["action"].isin([Action.SEND.value, Action.HOLD_OUT.value])
+        acting.append(chosen.loc[is_acting, arbitration.LIMITED])
+        night.progress("weigh", shard + 1, night.shards)
+    limits = night.project.config.limits
+    over = arbitration.limit(
+        pd.concat(acting, ignore_index=True),
+        max_sends=limits.max_sends_per_night,
+        max_cost=limits.max_cost_per_night,
+        pepper=pepper,
+    )
+    over.to_parquet(folder / "over.parquet")
+
+
+def _admit(night: Night, scene: Scene, folder: Path) -> pd.DataFrame:
+    """Return who of the backlog of all shards starts tonight: programme, customer_id, is_admitted."""
+    columns = ["programme", "customer_id", "lapsed_on", "reason"]
+    drafted = [pd.read_parquet(_file(folder, "decided", shard), columns=columns) for shard in range(night.shards)]
+    waiting = pd.concat(drafted, ignore_index=True)
+    waiting = waiting[waiting["reason"] == Reason.BACKLOG_RAMP.value].drop(columns="reason")
+    parts = [waiting.iloc[:0].assign(is_admitted=False)]
+    for programme in night.programmes:
+        mine = waiting[waiting["programme"] == programme.programme]
+        is_first_night = not scene.earlier[programme.programme]
+        claims = arbitration.admit(mine, programme=programme, is_first_night=is_first_night, pepper=scene.night.pepper)
+        parts.append(mine.assign(is_admitted=claims))
+    return pd.concat(parts, ignore_index=True).drop(columns="lapsed_on")
+
+
+def _guard(night: Night, folder: Path, contacts: int, accept: Collection[str]) -> tuple[Guard, ...]:
+    """Ask the guards about the plan as a whole, from its counts."""
+    over = pd.read_parquet(folder / "over.parquet")
+    counts: Counter[str] = Counter()
+    for shard in range(night.shards):
+        rows = pd.read_parquet(_file(folder, "decided", shard), columns=[*arbitration.KEY, "action"])
+        marked = arbitration.marked(rows, over)
+        is_over = marked[arbitration.FLAGS].any(axis=1)
+        counts.update(marked.loc[~is_over, "action"].value_counts().to_dict())
+    with night.ledger.reading() as connection:
+        recent = recent_sends(connection, night.as_of)
+    guards = night.project.config.guards
+    return (
+        guard_growth(counts[Action.SEND.value], recent, growth=guards.segment_growth, as_of=night.as_of, accept=accept),
+        guard_sunsets(
+            counts[Action.SUNSET.value], contacts, share=guards.max_sunset_share, as_of=night.as_of, accept=accept
+        ),
+    )
+
+
+def _decide_all(night: Night, folder: Path, guards: tuple[Guard, ...]) -> dict[str, Any]:
+    """Decide every shard with all that is known now, and return the counts for the summary."""
+    over = pd.read_parquet(folder / "over.parquet")
+    refused = {guard.name for guard in guards if not guard.ok}
+    counts: dict[str, Counter[str]] = {name: Counter() for name in GROUPED}
+    cost, contacts = 0.0, 0
+    for shard in range(night.shards):
+        rows = pd.read_parquet(_file(folder, "decided", shard))
+        rows = arbitration.marked(rows, over).assign(
+            is_growth_held="growth" in refused, is_sunset_share_held="sunsets" in refused
+        )
+        decided = decisions.decide(rows)
+        decided.to_parquet(_file(folder, "decided", shard), compression="lz4")
+        scope = pd.read_parquet(_file(folder, "contacts", shard))
+        single = arbitration.one_each(decided, scope, as_of=pd.Timestamp(night.as_of))
+        single.to_parquet(_file(folder, "one_each", shard), compression="lz4")
+        sent = single[single["action"] == Action.SEND.value]
+        counts["step"].update((sent["programme"] + " " + sent["step"].astype(int).astype(str)).value_counts().to_dict())
+        counts["channel"].update(sent["channel"].value_counts().to_dict())
+        for name in ("action", "reason", "segment"):
+            counts[name].update(single[name].value_counts().to_dict())
+        cost += float(sent["cost"].sum())
+        contacts += len(single)
+        night.progress("decide", shard + 1, night.shards)
+    return {
+        "contacts": contacts,
+        "decisions": dict(counts["action"]),
+        "reasons": dict(counts["reason"]),
+        "segments": dict(counts["segment"]),
+        "steps": dict(counts["step"]),
+        "channels": dict(counts["channel"]),
+        "cost": round(cost, 2),
+    }

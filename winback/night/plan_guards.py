@@ -1,0 +1,67 @@
+"""Guards on a plan as a whole: far more sends than usual, too large a share sunset.
+
+In: counts. Out: one :class:`Guard` each. A person who has looked at the plan lets it pass with ``--accept``.
+"""
+
+from __future__ import annotations
+
+import json
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+from winback.ledger import cycles
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import date
+
+    from sqlalchemy import Connection
+
+NIGHTS_LOOKED_AT = 7
+FEWEST_NIGHTS = 3
+ALWAYS_FINE = 100
+"""So many sends are never too many: small shops jump around."""
+FEWEST_SUNSETS = 20
+
+
+class Guard(NamedTuple):
+    """One question asked of a plan, its answer, and what it was answered from."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def recent_sends(connection: Connection, as_of: date) -> list[int]:
+    """Return how many messages each of the last nights planned, the oldest first."""
+    nights = cycles.nights_before(connection, as_of)[-NIGHTS_LOOKED_AT:]
+    return [int(json.loads(night.summary or "{}").get("sends", 0)) for night in nights]
+
+
+def guard_growth(sends: int, recent: Sequence[int], *, growth: float, as_of: date, accept: Collection[str]) -> Guard:
+    """Refuse a plan with more than ``growth`` times the median of the last seven nights' sends."""
+    usual = median(recent) if len(recent) >= FEWEST_NIGHTS else None
+    if usual is None:
+        return Guard("growth", ok=True, detail=f"{sends} sends; fewer than {FEWEST_NIGHTS} nights to compare with")
+    most = max(ALWAYS_FINE, growth * usual)
+    if sends <= most or f"growth:{as_of}" in accept:
+        return Guard("growth", ok=True, detail=f"{sends} sends, at most {most:.0f} expected")
+    return Guard(
+        "growth",
+        ok=False,
+        detail=f"{sends} sends, but the last {len(recent)} nights had a median of {usual:.0f}: a person has to look. "
+        f"If it is right: winback run --as-of {as_of} --accept growth:{as_of}",
+    )
+
+
+def guard_sunsets(sunsets: int, contacts: int, *, share: float, as_of: date, accept: Collection[str]) -> Guard:
+    """Refuse a plan that would sunset more than a share of everybody in scope: unknown is not inactive."""
+    most = max(FEWEST_SUNSETS, share * contacts)
+    if sunsets <= most or f"sunsets:{as_of}" in accept:
+        return Guard("sunsets", ok=True, detail=f"{sunsets} sunsets, at most {most:.0f} a night")
+    return Guard(
+        "sunsets",
+        ok=False,
+        detail=f"{sunsets} of {contacts} contacts would be sunset, at most {most:.0f} a night: a person has to look. "
+        f"If it is right: winback run --as-of {as_of} --accept sunsets:{as_of}",
+    )

@@ -1,0 +1,107 @@
+"""Stop writing to one person, forget one person, or stop everything: at once, and with a line in the audit log.
+
+In: a project and who asks for it. Out: counts. Must never happen: an opt-out that is acknowledged and not effective.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+
+from winback import documents
+from winback.core.reasons import Reason
+from winback.errors import UsageError
+from winback.ledger import erasure, people, refusals, switches
+from winback.night.opening import open_store
+from winback.night.pepper import open_project_ledger
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from winback.settings import Project
+
+REASONS = (Reason.OPTED_OUT, Reason.COMPLAINED, Reason.INVALID_ADDRESS)
+
+
+def suppress(project: Project, who: str, *, channel: str, reason: str, actor: str, now: datetime) -> dict[str, Any]:
+    """Opt a person out by address or by customer id, effective when this returns.
+
+    Raises
+    ------
+    UsageError
+        If ``who`` is neither an address nor a known customer, or the reason is none.
+    """
+    known = {one.value: one for one in REASONS}
+    if reason not in known:
+        raise UsageError(
+            f"--reason {reason}: expected one of {', '.join(known)}{documents.nearest(reason, list(known))}"
+        )
+    act = refusals.Act(now, project.business_date(now), source="cli", actor=f"cli:{actor}")
+    with open_project_ledger(project) as ledger, ledger.writing() as connection:
+        target = _target(connection, who, channel)
+        new = refusals.suppress(connection, target, act, pepper=ledger.pepper, reason=known[reason])
+    return {"channel": channel, "reason": reason, "new": new, "effective_at": now.isoformat()}
+
+
+def _target(connection: Connection, who: str, channel: str) -> refusals.Target:
+    """Return whom a word on the command line means."""
+    one_channel = None if channel == "all" else channel
+    if "@" in who:
+        try:
+            # The form addresses are compared in; test domains are addresses, too.
+            checked = validate_email(who, check_deliverability=False, test_environment=True)
+        except EmailNotValidError as problem:
+            raise UsageError(f"{who!r} is no e-mail address: {problem}") from problem
+        return refusals.Target(one_channel, address=(checked.ascii_email or checked.normalized).lower())
+    if who.startswith("+"):
+        try:
+            number = phonenumbers.parse(who)
+        except phonenumbers.NumberParseException as problem:
+            raise UsageError(f"{who!r} is no phone number: {problem}") from problem
+        return refusals.Target(
+            one_channel, address=phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        )
+    _require_customer(connection, who)
+    return refusals.Target(one_channel, customer_id=who)
+
+
+def _require_customer(connection: Connection, customer_id: str) -> None:
+    if people.read_contact(connection, customer_id) is None:
+        near = documents.nearest(customer_id, people.some_customer_ids(connection))
+        raise UsageError(f"unknown customer {customer_id!r}{near}: give an id of the contacts feed, or an address")
+
+
+def forget(project: Project, customer_id: str, *, actor: str, now: datetime) -> dict[str, Any]:
+    """Erase a person from both stores and the outbox; only keyed hashes stay, so that a re-import stays out.
+
+    Raises
+    ------
+    UsageError
+        If nobody has that id.
+    """
+    act = refusals.Act(now, project.business_date(now), source="cli", actor=f"cli:{actor}")
+    with open_project_ledger(project) as ledger:
+        with ledger.writing() as connection:
+            _require_customer(connection, customer_id)
+            counts = erasure.forget(connection, customer_id, act, pepper=ledger.pepper)
+        ledger.scrub()
+    counts["events"] = open_store(project).forget(customer_id)
+    return {"erased": counts}
+
+
+def press_stop(project: Project, *, reason: str, actor: str, now: datetime) -> dict[str, Any]:
+    """Press the red button; pressing it again changes nothing."""
+    with open_project_ledger(project) as ledger, ledger.writing() as connection:
+        was_new = switches.press(connection, at=now, by=f"cli:{actor}", reason=reason)
+    return {"stopped": True, "changed": was_new}
+
+
+def release_stop(project: Project, *, reason: str, actor: str, now: datetime) -> dict[str, Any]:
+    """Release the red button; releasing it again changes nothing."""
+    with open_project_ledger(project) as ledger, ledger.writing() as connection:
+        was_pressed = switches.release(connection, at=now, by=f"cli:{actor}", reason=reason)
+    return {"stopped": False, "changed": was_pressed}
