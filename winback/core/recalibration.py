@@ -40,8 +40,8 @@ _PROBABILITY_MARGIN = 1e-6
 _NEWTON_ROUNDS = 50
 _SMALL = 1e-9
 DIP_SHARE = 0.75
-# Silences at which the running maximum is taken: every day at first, then steps of about 12 %, up to 30 years.
-_SILENCE_KNOTS = np.unique(np.rint(np.geomspace(1, 11_000, 83))).astype(np.float64)
+# Silences at which the running maximum is taken: every day at first, then steps of about 23 %, up to 30 years.
+_SILENCE_KNOTS = np.unique(np.rint(np.geomspace(1, 11_000, 46))).astype(np.float64)
 _KNOTS = np.r_[0.0, _SILENCE_KNOTS]
 
 
