@@ -133,3 +133,8 @@ def _configure_postgresql(connection: Any, _record: object) -> None:  # noqa: AN
 def new_insert(connection: Connection, table: Table) -> Any:  # noqa: ANN401  the two dialects share no type with this
     """Return an INSERT that knows ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def insert_counted(connection: Connection, statement: Any) -> int:  # noqa: ANN401  an INSERT of either dialect
+    """Run an INSERT and return how many rows it wrote, which SQLAlchemy does not keep unless it is told to."""
+    return int(connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount)

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from winback.core.buckets import BUCKETS
 from winback.ledger import bulk
-from winback.ledger.connections import new_insert
+from winback.ledger.connections import insert_counted, new_insert
 from winback.ledger.schema import cycles, night_shards, nights, steps
 from winback.ledger.verdicts import with_bucket
 
@@ -126,7 +126,7 @@ def mark_shard(
     """Note, in its transaction, that the buckets ``[low, high)`` are written; return False when they were before."""
     values = {"as_of": as_of, "plan_hash": plan_hash, "low": low, "high": high, "written_at": written_at}
     return bool(
-        connection.execute(new_insert(connection, night_shards).values(values).on_conflict_do_nothing()).rowcount
+        insert_counted(connection, new_insert(connection, night_shards).values(values).on_conflict_do_nothing())
     )
 
 

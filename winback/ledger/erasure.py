@@ -75,7 +75,7 @@ def _empty_quarantine(connection: Connection, customer_id: str, person: dict[str
     """Blank the masked values in which anything of the person can still be seen."""
     names = "email", "email_key", "phone", "first_name", "last_name"
     values = {str(value) for value in (customer_id, *(person.get(name) for name in names)) if value}
-    seen = [quarantine.c.masked_value.contains(one, autoescape=True) for one in values if len(one) >= _SHORTEST_VALUE]
+    seen = [quarantine.c.masked_value.icontains(one, autoescape=True) for one in values if len(one) >= _SHORTEST_VALUE]
     if not seen:
         return 0
     return int(connection.execute(quarantine.update().where(or_(*seen)).values(masked_value=None)).rowcount)
@@ -101,6 +101,6 @@ def _cut_loose(connection: Connection, customer_id: str, pseudonym: str) -> dict
     for table in (cycles, steps, decisions, messages):
         change = table.update().where(table.c.customer_id == customer_id)
         if table is decisions:  # a seek a night, instead of a walk through all of them
-            change = change.where(decisions.c.as_of.in_(decided_days()))
+            change = change.where(decisions.c.as_of.in_(connection.scalars(decided_days()).all()))
         count[table.name] = connection.execute(change.values(customer_id=pseudonym, **empty[table.name])).rowcount
     return count

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import func, select
 
 from winback.ledger import bulk, diary
-from winback.ledger.connections import new_insert
+from winback.ledger.connections import insert_counted, new_insert
 from winback.ledger.schema import loads, overrides, quarantine
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def count_quarantine(connection: Connection, as_of: date) -> dict[tuple[str, str
 def allow(connection: Connection, override: Override) -> bool:
     """Let a held source through for one night, in somebody's name; return False when that was done before."""
     statement = new_insert(connection, overrides).values(override._asdict()).on_conflict_do_nothing()
-    if not connection.execute(statement).rowcount:
+    if not insert_counted(connection, statement):
         return False
     after = {"as_of": override.as_of, "kind": override.kind, "reason": override.reason}
     diary.record(connection, at=override.at, actor=override.by, action="override", subject=override.source, after=after)

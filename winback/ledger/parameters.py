@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import select
 
-from winback.ledger.connections import new_insert
+from winback.ledger.connections import insert_counted, new_insert
 from winback.ledger.schema import fits
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _COLUMNS = fits.c.fit_id, fits.c.behaviour, fits.c.fitted_on, fits.c.parameters
 def save_fit(connection: Connection, fit: Fit, *, created_at: datetime) -> bool:
     """Store a fit; return False when it was stored before (its id is the hash of its content)."""
     statement = new_insert(connection, fits).values(**fit._asdict(), created_at=created_at).on_conflict_do_nothing()
-    return bool(connection.execute(statement).rowcount)
+    return bool(insert_counted(connection, statement))
 
 
 def newest_fits(connection: Connection, *, as_of: date) -> dict[str, Fit]:

@@ -13,7 +13,7 @@ from sqlalchemy import and_, or_, select
 
 from winback.core.reasons import Reason
 from winback.ledger import diary, keys
-from winback.ledger.connections import new_insert
+from winback.ledger.connections import insert_counted, new_insert
 from winback.ledger.schema import contacts, suppressions
 
 if TYPE_CHECKING:
@@ -185,11 +185,13 @@ def _entries(connection: Connection, target: Target, *, pepper: bytes) -> Iterat
     if target.customer_id:
         query = query.where(contacts.c.customer_id == target.customer_id)
         yield target.channel or ALL, "customer", target.customer_id
-    else:
+    elif given:
         query = query.where(or_(*(_KEY_COLUMNS[channel] == key for channel, key in given.items())))
+    else:
+        return  # an address of another kind than the channel's
     for channel, key in given.items():
         yield channel, "address", key
-    for customer_id, *stored in connection.execute(query).all() if given or target.customer_id else []:
+    for customer_id, *stored in connection.execute(query).all():
         yield target.channel or ALL, "customer", customer_id
         yield from ((channel, "address", key) for channel, key in zip(channels, stored, strict=True) if key)
 
@@ -230,7 +232,7 @@ def _add(
         where=suppressions.c.lifted_at.is_not(None),
     )
     blocks = (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
-    return sum(int(connection.execute(statement, block).rowcount) for block in blocks)
+    return sum(insert_counted(connection, statement.values(block)) for block in blocks)
 
 
 def _note(

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from winback.core.buckets import BUCKETS, buckets
 from winback.core.reasons import Action, Reason
 from winback.ledger import bulk, diary, keys
-from winback.ledger.connections import new_insert
+from winback.ledger.connections import insert_counted, new_insert
 from winback.ledger.queue import MessageState
 from winback.ledger.schema import decisions, messages, plans
 
@@ -51,7 +51,7 @@ class Queued(NamedTuple):
 def save_plan(connection: Connection, *, plan_hash: str, as_of: date, created_at: datetime, summary: str) -> bool:
     """Store a plan; return False when it was stored before."""
     values = {"plan_hash": plan_hash, "as_of": as_of, "created_at": created_at, "summary": summary}
-    return bool(connection.execute(new_insert(connection, plans).values(values).on_conflict_do_nothing()).rowcount)
+    return bool(insert_counted(connection, new_insert(connection, plans).values(values).on_conflict_do_nothing()))
 
 
 def read_plan(connection: Connection, plan_hash: str) -> Plan | None:
