@@ -2,7 +2,8 @@
 
 import pytest
 
-from winback.core.mail import Part, Tag, compile_mail, tidy_text, whole
+from winback.core.liquid_parts import Part, Tag, joined, whole, with_constants
+from winback.core.mail import compile_mail, tidy_text
 from winback.core.mail_safety import header_fault
 from winback.errors import TemplateError
 
@@ -187,3 +188,26 @@ def test_tidy_text() -> None:
 def test_header_values(value: str, wanted: str | None) -> None:
     fault = header_fault("subject", value)
     assert fault is None if wanted is None else wanted in str(fault)
+
+
+def test_parts_put_together_still_know_where_they_came_from() -> None:
+    part = joined([whole("{{ a }}", file="f"), whole("x\n{{ b }}", file="g")], "|")
+    assert part.text == "{{ a }}|x\n{{ b }}"
+    assert part.origin(3) == ("f", 1, 4)
+    assert part.origin(part.text.index("b")) == ("g", 2, 4)
+
+
+def test_what_is_the_same_for_everybody_is_written_out_unless_it_looks_like_liquid() -> None:
+    tags = [
+        Tag("{{ business.name }}", "f", 1, 1),
+        Tag("{{customer.x}}", "f", 1, 30),
+        Tag("{{business.country}}", "f", 2, 1),
+    ]
+    text, places = "", []
+    for tag in tags:
+        places.append((len(text), tag))
+        text += tag.text + "-"
+    part = with_constants(Part(text, tuple(places)), {"business.name": "Acme", "business.country": "{{ oh }}"})
+    assert part.text == "Acme-{{customer.x}}-{{business.country}}-"
+    assert part.origin(part.text.index("customer")) == ("f", 1, 32)
+    assert part.origin(part.text.index("country")) == ("f", 2, 12)

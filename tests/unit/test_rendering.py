@@ -70,7 +70,9 @@ def test_a_name_that_looks_like_liquid_is_text() -> None:
     assert "{{ business.country }}{% if %}" in out.text
 
 
-@pytest.mark.parametrize("hidden", ["\u202e", "\u2066", "\u2069", "\u200f", "\u061c", "\0", "\x1b", "\x7f", "\x08"])
+@pytest.mark.parametrize(
+    "hidden", ["\u202e", "\u2066", "\u2069", "\u200f", "\u061c", "\0", "\x1b", "\x7f", "\x08", "\ud83d"]
+)
 def test_invisible_control_characters_are_left_out(hidden: str) -> None:
     out = renderer().render(replace(FACTS, channel="email", customer={"first_name": f"An{hidden}na"}))
     assert out.subject == "Anna, hello"

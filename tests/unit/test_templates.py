@@ -160,6 +160,12 @@ def test_a_runaway_template_stops_within_a_second(text: str) -> None:
     assert time.perf_counter() - started < 1
 
 
+def test_long_values_end_too() -> None:
+    context = {**CONTEXT, "customer": {"note": "x" * 64_000}}
+    assert "longer than any message" in fault("{{ customer.note }}" * 4, context)
+    assert len(rendered("{{ customer.note }}" * 3, context)) == 192_000
+
+
 def test_small_loops_and_ranges_work() -> None:
     assert rendered("{% for i in (1..3) reversed %}{{ i }}{% endfor %}") == "321"
     assert rendered("{{ 'a,b' | split: ',' | join: '+' }} {{ 'aXa' | replace: 'X', '-' }}") == "a+b a-a"

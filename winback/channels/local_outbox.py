@@ -17,6 +17,7 @@ import orjson
 
 from winback.channels import Outcome, Prepared, SendResult
 from winback.channels.request_bodies import mail_body, text_body
+from winback.core.templates import clean
 from winback.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -255,7 +256,7 @@ def _row(prepared: Prepared, now: datetime) -> tuple[object, ...]:
         rendered.channel,
         message.customer_id,
         message.address,
-        message.name,
+        clean(message.name),
         rendered.language,
         rendered.file,
         rendered.subject,

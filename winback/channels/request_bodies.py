@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from winback.core.mail_safety import header_fault
 from winback.core.sms import LONGEST_BODY
+from winback.core.templates import clean
 from winback.errors import SendRefused
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _is_mailbox(address: str) -> bool:
 
 def _person(address: str, name: str) -> dict[str, str]:
     """Return a mailbox with its name; semicolons and commas would be read as separators."""
-    shown = " ".join(name.translate(_UNWELCOME_IN_NAMES).split())
+    shown = " ".join(clean(name).translate(_UNWELCOME_IN_NAMES).split())
     return {"email": address, "name": shown} if shown else {"email": address}
 
 

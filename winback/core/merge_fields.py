@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from liquid import BoundTemplate
 
-    from winback.core.mail import Part
+    from winback.core.liquid_parts import Part
 
 CONTACT_FIELDS = (
     *("customer_id", "email", "phone", "first_name", "last_name"),

@@ -17,8 +17,9 @@ from liquid.exceptions import LiquidError
 from markupsafe import escape
 
 from winback import documents
-from winback.core.liquid_rules import environment, unbounded_ranges
-from winback.core.mail import Part, compile_mail, includes, joined, whole, with_constants
+from winback.core.liquid_parts import Part, joined, whole, with_constants
+from winback.core.liquid_rules import LONGEST_TEXT, environment, parse, unbounded_ranges
+from winback.core.mail import compile_mail, includes
 from winback.core.merge_fields import FieldUse, field_uses
 from winback.errors import Fault, TemplateError
 
@@ -37,8 +38,9 @@ SEPARATOR = "\x1e"
 
 _BIDI_CONTROLS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _KEPT_CONTROLS = "\t\n\r"
+_LONE_SURROGATES = range(0xD800, 0xE000)  # half a character: no encoding can write one
 _UNSEEN = {ord(char): None for char in _BIDI_CONTROLS} | {
-    code: None for code in (*range(0x20), 0x7F) if chr(code) not in _KEPT_CONTROLS
+    code: None for code in (*range(0x20), 0x7F, *_LONE_SURROGATES) if chr(code) not in _KEPT_CONTROLS
 }
 
 _NAME = re.compile(
@@ -72,12 +74,15 @@ class LiquidText:
             With file, line and column: a field that is not there, a limit that was reached, a filter's complaint.
         """
         try:
-            return self.template.render(context)
+            text = self.template.render(context)
         except LiquidError as problem:
             raise _located(problem, self.part) from problem
         except (ValueError, TypeError, OverflowError, RecursionError, MemoryError) as problem:
             file = self.part.origin(0)[0]
             raise TemplateError([Fault(file, 0, "", f"cannot be rendered: {type(problem).__name__}")]) from problem
+        if len(text) > LONGEST_TEXT:
+            raise TemplateError([Fault(self.part.origin(0)[0], 0, "", "the text gets longer than any message")])
+        return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +121,7 @@ class Templates:
         self.compilations = 0
         self._by_key = {key: file for file in self.files if (key := parse_name(file))}
         self._compiled: dict[str, Template] = {}
+        self._found: dict[tuple[str, str, str | None], str] = {}
         self._environments = {escapes: environment(escapes=escapes) for escapes in (False, True)}
 
     def names(self) -> list[str]:
@@ -134,9 +140,12 @@ class Templates:
         TemplateError
             If there is no such template.
         """
+        if (name, channel, locale) in self._found:
+            return self._found[name, channel, locale]
         for candidate in fall_back(locale):
             file = self._by_key.get(Key(name, channel, candidate))
             if file:
+                self._found[name, channel, locale] = file
                 return file
         known = sorted(f"{key.name}.{key.channel}" for key in self._by_key if not key.locale)
         wanted = f"{name}.{channel}"
@@ -219,7 +228,7 @@ class Templates:
         written = {f"business.{name}": escape(value) if escapes else value for name, value in self.business.items()}
         part = with_constants(part, written)
         try:
-            template = self._environments[escapes].from_string(part.text)
+            template = parse(part.text, self._environments[escapes])
         except LiquidError as problem:
             raise _located(problem, part) from problem
         faults = [_fault_at(part, index, message) for index, message in unbounded_ranges(template)]
