@@ -1,0 +1,146 @@
+"""Many nights of the simulated shop in one process: a night, what its messages do, the days until the next night.
+
+In: a directory with a simulated shop. Out: the same shop some weeks later, its ledger, its outbox, and counts that tell
+the story. This is what the demo watches and what benchmarks and tests of whole months start from.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select
+
+from winback.ledger.schema import cycles, messages, steps, suppressions
+from winback.night.pepper import open_project_ledger
+from winback.night.run import run
+from winback.sample.reactions import Message
+from winback.sample.scaffold import scaffold
+from winback.sample.shop import play
+from winback.settings import load_project, wall_clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from winback.ledger.engine import Ledger
+    from winback.settings import Project
+
+# One shard: a small shop is faster in one piece, and decisions never depend on the number.
+SHARDS = 1
+
+
+@dataclass(frozen=True)
+class NightTold:
+    """What one night did, in counts."""
+
+    as_of: date
+    new_messages: int
+    sends: int
+    held_out: int
+    sunset: int
+    held: tuple[str, ...]
+
+
+def every(days: int, *, before: date, nights: int) -> list[date]:
+    """Return the dates of some nights, ``days`` apart, the last one ``days`` before a date; the earliest first."""
+    return [before - timedelta(days=days * back) for back in range(nights, 0, -1)]
+
+
+def live_through(root: Path, nights: Sequence[date], *, until: date) -> Iterator[NightTold]:
+    """Live through some nights and the days between them; yield what each night did.
+
+    Parameters
+    ----------
+    root : a project directory with a simulated shop whose history ends the day before the first night
+    nights : business days, ascending
+    until : the last day to live through, e.g. the day before a night that somebody else runs
+
+    Raises
+    ------
+    WinbackError
+        Whatever a night raises.
+    """
+    project = load_project(root)
+    for night, next_night in zip(nights, [*nights[1:], until + timedelta(days=1)], strict=True):
+        report = run(project, as_of=night, now=wall_clock(), allow_backdated=True, shards=SHARDS)
+        with open_project_ledger(project) as ledger:
+            play(root, day=next_night - timedelta(days=1), messages=_delivered(ledger, night))
+        decided = report["decisions"]
+        yield NightTold(
+            as_of=night,
+            new_messages=report["new_messages"],
+            sends=decided.get("send", 0),
+            held_out=decided.get("hold_out", 0),
+            sunset=decided.get("sunset", 0),
+            held=tuple(item["name"] for item in report["held"]),
+        )
+
+
+def _delivered(ledger: Ledger, night: date) -> list[Message]:
+    """Return the messages of a night that reached somebody."""
+    columns = (messages.c[name] for name in ("customer_id", "step", "channel", "as_of", "programme"))
+    query = select(*columns).where(messages.c.as_of == night, messages.c.state == "accepted")
+    with ledger.reading() as connection:
+        return [Message(*row) for row in connection.execute(query)]
+
+
+def story(project: Project) -> dict[str, Any]:
+    """Return what has happened in a project so far, in counts.
+
+    Returns
+    -------
+    messages : by step of the ladder
+    channels : by channel
+    cycles : by arm, how many were opened and how many ended in a return
+    sunset : contacts who are left in peace now
+    """
+    with open_project_ledger(project) as ledger, ledger.reading() as connection:
+
+        def counts(column: Any, *where: Any) -> dict[Any, int]:  # noqa: ANN401  SQLAlchemy's expressions
+            query = select(column, func.count()).where(*where).group_by(column).order_by(column)
+            return {key: count for key, count in connection.execute(query)}  # noqa: C416  rows are no pairs to mypy
+
+        opened = counts(cycles.c.arm)
+        returned = counts(cycles.c.arm, cycles.c.close_reason == "returned")
+        return {
+            "messages": counts(messages.c.step),
+            "channels": counts(messages.c.channel),
+            "withheld": sum(counts(steps.c.step, steps.c.arm != "treated").values()),
+            "cycles": {arm: {"opened": count, "returned": returned.get(arm, 0)} for arm, count in opened.items()},
+            "sunset": sum(counts(suppressions.c.reason, suppressions.c.reason == "sunset").values()),
+        }
+
+
+def found_and_live(
+    root: Path, *, customers: int, nights: Sequence[date], until: date, tell: Callable[[str], None]
+) -> None:
+    """Found a shop and live through its nights, telling each in a line."""
+    scaffold(root, customers=customers, ends_on=nights[0] - timedelta(days=1))
+    tell(f"a shop of {customers:,} customers; its history ends on {nights[0] - timedelta(days=1)}")
+    for told in live_through(root, nights, until=until):
+        held = f"  held: {', '.join(told.held)}" if told.held else ""
+        tell(
+            f"night of {told.as_of}   messages {told.new_messages:4d}   control group {told.held_out:4d}   "
+            f"left in peace {told.sunset:4d}{held}"
+        )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Found a shop in a directory and live through nights that end yesterday: DIR CUSTOMERS NIGHTS EVERY_DAYS."""
+    root, customers, nights, days = Path(arguments[0]), *map(int, arguments[1:4])
+    today = wall_clock().date()
+    dates = every(days, before=today, nights=nights)
+
+    def tell(text: str) -> None:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    found_and_live(root, customers=customers, nights=dates, until=today - timedelta(days=1), tell=tell)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
