@@ -1,0 +1,248 @@
+"""Never twice, and no means no: random nights, opt-outs, claims and deaths against a plain model, on both databases."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import date, datetime, timedelta
+
+import databases
+import ledger_rows as rows
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from sqlalchemy import select
+
+from winback.core.reasons import Reason
+from winback.ledger import cycles, keys, people, queue, refusals, schema, switches, verdicts
+from winback.ledger.engine import Ledger, open_ledger
+from winback.ledger.queue import Outcome, Result
+from winback.ledger.refusals import Act, Target
+
+PEPPER = rows.PEPPER
+CUSTOMERS = ["ann", "bob", "cy", "dee"]
+ADDRESSES = {"ann": "shared@example.com", "bob": "shared@example.com", "cy": "cy@example.com", "dee": "dee@example.com"}
+PROGRAMMES = ["winback", "cars"]
+
+Key = tuple[str, str, int, int]
+
+customers = st.sampled_from(CUSTOMERS)
+keys_of_messages = st.tuples(st.sampled_from(PROGRAMMES), customers, st.integers(1, 2), st.integers(1, 3))
+
+
+class Outbox(RuleBasedStateMachine):
+    """What must hold, said in dictionaries; ``ledger`` is set by the test."""
+
+    ledger: Ledger
+    owners = Bundle("owners")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = datetime(2026, 3, 10, 9, tzinfo=rows.NOW.tzinfo)
+        self.posted: dict[str, list[Key]] = defaultdict(list)  # what left, by message id
+        self.posted_on: dict[tuple[str, date], int] = defaultdict(int)
+        self.opted_out: set[str] = set()  # addresses
+        self.withdrawn: set[str] = set()
+        self.closed: set[tuple[str, str, int]] = set()
+        self.intended: set[Key] = set()
+        self.held: dict[str, list[queue.Claimed]] = {}  # claimed and not yet answered, by owner
+        self.is_stopped = False
+        with self.ledger.writing() as connection:
+            frame = rows.contacts(*CUSTOMERS, email_key=[ADDRESSES[one] for one in CUSTOMERS])
+            people.replace_contacts(connection, frame, pepper=PEPPER, as_of=self.today)
+            people.add_consents(connection, rows.consents(*CUSTOMERS), pepper=PEPPER)
+            for programme in PROGRAMMES:
+                for number in (1, 2):
+                    opened = rows.open_cycles(*CUSTOMERS, programme=programme, cycle_no=number)
+                    cycles.open_cycles(connection, opened)
+
+    @property
+    def today(self) -> date:
+        return self.now.date()
+
+    def _act(self) -> Act:
+        return Act(self.now, self.today, "one_click", "web")
+
+    # --- what happens ------------------------------------------------------------------------------------------
+
+    @rule(wanted=st.lists(keys_of_messages, min_size=1, max_size=6, unique=True))
+    def a_night_queues(self, wanted: list[Key]) -> None:
+        frames = [
+            rows.messages(
+                customer_id,
+                programme=programme,
+                cycle=cycle,
+                step=step,
+                address=ADDRESSES[customer_id],
+                as_of=pd.Timestamp(self.today),
+                local_day=pd.Timestamp(self.today),
+                not_before_at=rows.instants([self.now]),
+                planned_at=rows.instants([self.now]),
+                expires_at=rows.instants([self.now + timedelta(days=1)]),
+            )
+            for programme, customer_id, cycle, step in wanted
+        ]
+        with self.ledger.writing() as connection:
+            queued = verdicts.queue_messages(connection, pd.concat(frames, ignore_index=True), pepper=PEPPER)
+        assert sum(queued) == len(wanted)
+        assert queued.repeated == len(self.intended & set(wanted))
+        self.intended |= set(wanted)
+
+    @rule(target=owners, owner=st.sampled_from(["s1", "s2"]), limit=st.integers(1, 4))
+    def a_sender_claims(self, owner: str, limit: int) -> str:
+        with self.ledger.writing() as connection:
+            claim = queue.claim(connection, limit=limit, now=self.now, owner=owner)
+        assert claim.is_stopped == self.is_stopped
+        for message in claim.messages:
+            self._post(message)
+        self.held.setdefault(owner, []).extend(claim.messages)
+        return owner
+
+    def _post(self, message: queue.Claimed) -> None:
+        """From here on a message may have reached the person."""
+        key = message.programme, message.customer_id, message.cycle, message.step
+        assert not self.is_stopped
+        assert message.address == f"{message.customer_id}@example.com"
+        assert ADDRESSES[message.customer_id] not in self.opted_out, "no means no"
+        assert message.customer_id not in self.withdrawn
+        assert key[:3] not in self.closed
+        self.posted[message.message_id].append(key)
+
+    @rule(owner=owners, outcome=st.sampled_from(Outcome))
+    def the_vendor_answers(self, owner: str, outcome: Outcome) -> None:
+        claimed = self.held.pop(owner, [])
+        results = [Result(one.message_id, one.attempt_no, outcome, "p", not_before_at=self.now) for one in claimed]
+        with self.ledger.writing() as connection:
+            lost = queue.record_results(connection, results, owner=owner, now=self.now)
+        assert lost == [], "nobody else ever had them"
+        for one in claimed:
+            if outcome is Outcome.DEFERRED:  # provably did not reach the person
+                self.posted[one.message_id].pop()
+
+    @rule(owner=owners)
+    def the_sender_dies(self, owner: str) -> None:
+        claimed = self.held.pop(owner, [])
+        with self.ledger.writing() as connection:
+            found = queue.recover(connection, is_alive=lambda name: name != owner, now=self.now)
+        assert found == len(claimed)
+
+    @rule(customer_id=customers, by_address=st.booleans())
+    def says_stop(self, customer_id: str, by_address: bool) -> None:
+        target = (
+            Target("email", address=ADDRESSES[customer_id]) if by_address else Target("email", customer_id=customer_id)
+        )
+        with self.ledger.writing() as connection:
+            refusals.suppress(connection, target, self._act(), pepper=PEPPER, reason=Reason.OPTED_OUT)
+        self.opted_out.add(ADDRESSES[customer_id])
+
+    @rule(customer_id=customers)
+    def comes_back_in_person(self, customer_id: str) -> None:
+        self.now += timedelta(seconds=1)
+        target = Target("email", address=ADDRESSES[customer_id])
+        with self.ledger.writing() as connection:
+            refusals.lift(connection, target, self._act(), pepper=PEPPER)
+        self.opted_out.discard(ADDRESSES[customer_id])
+
+    @rule(customer_id=customers, is_grant=st.booleans())
+    def consent_changes(self, customer_id: str, is_grant: bool) -> None:
+        self.now += timedelta(seconds=1)
+        record = rows.consents(customer_id, status="granted" if is_grant else "withdrawn", at=self.now)
+        with self.ledger.writing() as connection:
+            people.add_consents(connection, record, pepper=PEPPER)
+        (self.withdrawn.discard if is_grant else self.withdrawn.add)(customer_id)
+
+    @rule(programme=st.sampled_from(PROGRAMMES), customer_id=customers, number=st.integers(1, 2))
+    def comes_back_to_the_shop(self, programme: str, customer_id: str, number: int) -> None:
+        closing = {"programme": programme, "customer_id": [customer_id], "cycle_no": number, "close_reason": "returned"}
+        with self.ledger.writing() as connection:
+            cycles.close_cycles(connection, pd.DataFrame({**closing, "closed_on": pd.Timestamp(self.today)}))
+        self.closed.add((programme, customer_id, number))
+
+    @rule()
+    def the_red_button(self) -> None:
+        with self.ledger.writing() as connection:
+            if self.is_stopped:
+                switches.release(connection, at=self.now, by="ann", reason="checked")
+            else:
+                switches.press(connection, at=self.now, by="ann")
+        self.is_stopped = not self.is_stopped
+
+    @precondition(lambda self: not self.held)
+    @rule(hours=st.integers(1, 40))
+    def time_passes(self, hours: int) -> None:
+        self.now += timedelta(hours=hours)
+
+    # --- what must hold ----------------------------------------------------------------------------------------
+
+    @invariant()
+    def no_message_left_twice(self) -> None:
+        assert all(len(times) <= 1 for times in self.posted.values())
+        sent = [key for times in self.posted.values() for key in times]
+        assert len(sent) == len(set(sent))
+
+    @invariant()
+    def every_intended_message_is_in_a_named_state(self) -> None:
+        with self.ledger.reading() as connection:
+            found = queue.list_messages(connection)
+        assert {(one["programme"], one["customer_id"], one["cycle"], one["step"]) for one in found} == self.intended
+        assert len(found) == len(self.intended)
+        assert {one["state"] for one in found} <= set(queue.MessageState)
+        for one in found:
+            if one["state"] in {"suppressed", "cancelled", "expired"}:
+                assert one["reason"]
+            if one["message_id"] in self.posted and self.posted[one["message_id"]]:
+                assert one["state"] in {"sending", "accepted", "rejected", "unknown"}
+
+    @invariant()
+    def one_address_one_message_a_day(self) -> None:
+        taken = schema.messages.c.address_hmac, schema.messages.c.local_day
+        with self.ledger.reading() as connection:
+            found = connection.execute(select(*taken).where(schema.messages.c.address_hmac.is_not(None))).all()
+        assert len(found) == len(set(found))
+        known = {keys.address_key(PEPPER, "email", address) for address in ADDRESSES.values()}
+        assert {address for address, _ in found} <= known
+
+    @invariant()
+    def every_posted_message_has_an_attempt(self) -> None:
+        with self.ledger.reading() as connection:
+            tried = set(connection.scalars(select(schema.attempts.c.message_id)))
+        assert {message_id for message_id, times in self.posted.items() if times} <= tried
+
+
+def _run(make_ledger, examples: int) -> None:
+    class Fresh(Outbox):
+        def __init__(self) -> None:
+            self.ledger = make_ledger()
+            super().__init__()
+
+        def teardown(self) -> None:
+            self.ledger.close()
+
+    run_state_machine_as_test(
+        Fresh,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_never_twice_on_sqlite(sqlite_template, tmp_path):
+    def make_ledger() -> Ledger:
+        for leftover in (tmp_path / "var").glob("*"):
+            leftover.unlink()
+        return open_ledger(databases.copy_sqlite(sqlite_template, tmp_path), pepper=PEPPER)
+
+    _run(make_ledger, examples=30)
+
+
+@pytest.mark.postgres
+def test_never_twice_on_postgresql(postgres_shared):
+    def make_ledger() -> Ledger:
+        databases.empty(postgres_shared)
+        return open_ledger(postgres_shared, pepper=PEPPER)
+
+    _run(make_ledger, examples=20)
