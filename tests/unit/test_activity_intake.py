@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from activity_world import ZONE, Event, at, feed, on, purchase
 
-from winback.activity.intake import read_feed
+from winback.activity.intake import FEED_COLUMNS, read_feed
 from winback.activity.store import ActivityStore
 
 ANN_1, ANN_2 = purchase("ann", 1, "e1"), purchase("ann", 2, "e2")
@@ -48,6 +48,9 @@ def account(done):
         ("append", [ANN_1], [ANN_1._replace(amount=11.0)], (0, 0, 1, 0, 0)),
         # The stored event is the first one: a later row that repeats it is a duplicate, not a conflict.
         ("append", [ANN_1], [ANN_1._replace(amount=11.0), ANN_1], (0, 1, 1, 0, 0)),
+        ("append", [ANN_1._replace(amount=None)], [ANN_1._replace(amount=None)], (0, 1, 0, 0, 0)),
+        ("append", [], [ANN_1._replace(amount=None), ANN_1._replace(amount=None)], (1, 1, 0, 0, 0)),
+        ("snapshot", [ANN_1._replace(amount=None)], [ANN_1._replace(amount=None)], (0, 0, 0, 0, 0)),
         # No amount equals no amount; a row without an id never equals one with an id.
         ("append", [WITHOUT_ID._replace(amount=None)], [WITHOUT_ID._replace(amount=None)], (0, 1, 0, 0, 0)),
         ("append", [ANN_1], [ANN_1._replace(event_id=None)], (1, 0, 0, 0, 0)),
@@ -178,3 +181,13 @@ def test_many_small_feeds_stay_few_parts(store):
     assert store.counts()["events"] == 40
     assert store.counts()["parts"] <= 8
     assert store.profiles(on(30)).n.tolist() == [20, 20]
+
+
+def test_an_empty_frame_without_types_is_an_empty_feed(store):
+    with store.writing() as writer:
+        assert account(writer.ingest("shop", pd.DataFrame(columns=FEED_COLUMNS))) == (0, 0, 0, 0, 0)
+
+
+def test_an_unknown_mode_is_refused(store):
+    with pytest.raises(KeyError), store.writing() as writer:
+        writer.ingest("shop", feed([ANN_1]), mode="replace")

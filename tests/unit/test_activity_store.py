@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 from activity_world import ZONE, Event, at, expected_profiles, feed, on, purchase
 
+from winback.activity.manifest import spill_directory
 from winback.activity.store import ActivityStore
 from winback.errors import StoreBusy, StoreUnavailable
 
+NO_PROCESS = 2**22 + 1  # above the largest process number there is
 EVENTS = [
     purchase("ann", 1, "e1"),
     purchase("ann", 4, "e2"),
@@ -199,13 +201,28 @@ def test_what_a_crash_left_is_removed_by_the_next_writer(store, root):
     orphans = [root / "events" / "00000002-00001.parquet", root / "profiles" / "00000002-00009.parquet"]
     for orphan in orphans:
         orphan.write_bytes(b"PAR1 half a file")
+    spilled = {alive: spill_directory(root, alive, 1) for alive in (os.getpid(), NO_PROCESS)}
+    for directory in spilled.values():
+        directory.mkdir()
+        (directory / "duckdb_temp_storage-0.tmp").write_bytes(b"rows")
     assert ActivityStore.open(root, zone=ZONE).generation == 1
     with store.writing() as writer:
         writer.ingest("shop", feed([purchase("dot", 5, "e7")]))
     assert not (root / "manifest.json.new").exists()
     assert not orphans[1].exists()
+    assert [directory.exists() for directory in spilled.values()] == [True, False]
     assert store.counts()["events"] == 7
     pd.testing.assert_frame_equal(store.profiles(on(9)), expected_profiles([*EVENTS, purchase("dot", 5)], on(9)))
+
+
+def test_a_manifest_is_replaced_and_never_overwritten(store, root):
+    """Whoever has the old one open keeps reading it whole."""
+    before = (root / "manifest.json").read_bytes()
+    os.link(root / "manifest.json", root / "held-open")
+    with store.writing() as writer:
+        writer.fold(on(9))
+    assert (root / "held-open").read_bytes() == before
+    assert (root / "manifest.json").read_bytes() != before
 
 
 def cut(path):

@@ -84,7 +84,7 @@ class Writer:
             If a stored file cannot be read or a new one not written.
         """
         feed = read_feed(events, source=source, zone=self._zone)
-        judge = append_changes if mode == "append" else snapshot_changes
+        judge = {"append": append_changes, "snapshot": snapshot_changes}[mode]
         with connection(self._root) as engine:
             parts = [part for part in self._staged.parts if part.source == source]
             files_relation(engine, self._root, parts, EVENT_SCHEMA).create_view("stored")

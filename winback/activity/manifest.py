@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from contextlib import contextmanager, suppress
 from datetime import date
 from typing import TYPE_CHECKING
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 MANIFEST_FILE = "manifest.json"
 LOCK_FILE = "writer.lock"
 DATA_FOLDERS = ("events", "profiles", "dirty")
-SPILL_FOLDER = "spill"
 REMEDY = (
     "restore the directory from a backup, or move it away and read all sources again from their beginning "
     "(the events in it are copies of your sources)"
@@ -166,10 +166,29 @@ def remove_orphans(root: Path, keep: Iterable[str]) -> None:
     """Remove every data file that is not in ``keep``, and what a crash may have left beside the manifest."""
     kept = set(keep)
     (root / f"{MANIFEST_FILE}.new").unlink(missing_ok=True)
-    for folder in (*DATA_FOLDERS, SPILL_FOLDER):
+    for folder in DATA_FOLDERS:
         for path in sorted((root / folder).glob("*")):
             if path.relative_to(root).as_posix() not in kept:
                 path.unlink(missing_ok=True)
+    for spilled in root.glob("spill-*-*"):
+        if not _is_alive(int(spilled.name.split("-")[1])):
+            shutil.rmtree(spilled, ignore_errors=True)
+
+
+def spill_directory(root: Path, process: int, serial: int) -> Path:
+    """Return where a query may put what does not fit into its memory: nobody else's, gone when the query is done."""
+    return root / f"spill-{process}-{serial}"
+
+
+def _is_alive(process: int) -> bool:
+    """Return whether a process of this number runs on this machine."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def make_directory(root: Path) -> None:
