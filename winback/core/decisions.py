@@ -169,5 +169,7 @@ def public(decided: pd.DataFrame) -> pd.DataFrame:
     rows["step"] = rows["step"].where(rows["step"] > 0).astype("Int64")
     for name in ("programme", "segment", "behaviour", "channel", "arm", "policy_hash"):
         rows[name] = rows[name].mask(rows[name] == "")
+    # The channel belongs to the step a contact stands before; whoever stands before none has none.
+    rows["channel"] = rows["channel"].mask(rows["step"].isna())
     rows["facts"] = facts_as_json(decided)
     return rows.reset_index(drop=True)
