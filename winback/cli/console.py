@@ -103,8 +103,9 @@ def _write_words(answer: Answer) -> None:
         console.print(answer.words, soft_wrap=True)
     for title, columns, rows in answer.tables:
         table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-        for name in columns:
-            table.add_column(name, justify="left" if name == columns[0] else "right", overflow="fold")
+        for position, name in enumerate(columns):
+            is_number = all(str(row[position]).replace(",", "").isdigit() for row in rows)
+            table.add_column(name, justify="right" if is_number and rows else "left", overflow="fold")
         for row in rows:
             table.add_row(*("" if value is None else str(value) for value in row))
         console.print(table)

@@ -128,6 +128,9 @@ def draft(night: Night, scene: Scene, shard: int) -> Draft:
     with night.ledger.reading() as connection:
         state, recent = _read_state(connection, night, low=low, high=high)
     profiles = night.store.profiles(night.as_of, shard=shard, shards=night.shards)
+    # Through an index: isin() on Arrow strings turns every value into a Python object first (20 of 300 s measured).
+    is_contact = pd.Index(state.contacts["customer_id"]).get_indexer(pd.Index(profiles["customer_id"])) >= 0
+    profiles = profiles[is_contact]
     facts = [_of_programme(night, scene, programme, state, profiles) for programme in night.programmes]
     data = [state.contacts, profiles, state.cycles, state.steps, recent]
     return Draft(
@@ -167,16 +170,15 @@ def _of_programme(
     night: Night, scene: Scene, programme: Programme, state: candidates.State, profiles: pd.DataFrame
 ) -> pd.DataFrame:
     """Return one programme's candidates of a shard."""
-    mine = profiles[profiles["customer_id"].isin(state.contacts["customer_id"])]
     categories = state.contacts.set_index("customer_id")["category"]
-    own = rhythms(mine, programme=programme, fits=scene.fits, categories=categories, as_of=night.as_of)
+    own = rhythms(profiles, programme=programme, fits=scene.fits, categories=categories, as_of=night.as_of)
     schedules = ladder.schedule(own, ladder=programme.ladder, trigger=programme.trigger, as_of=night.as_of)
     schedules = schedules.assign(
-        last_return_on=schedules["customer_id"].map(_newest(mine, programme.return_behaviours))
+        last_return_on=schedules["customer_id"].map(_newest(profiles, programme.return_behaviours))
     )
     contacts = state.contacts.assign(
-        last_purchase_on=state.contacts["customer_id"].map(_newest(mine, ["purchase"])),
-        ignored_sends=_ignored_sends(state.contacts["customer_id"], mine, programme, night.as_of),
+        last_purchase_on=state.contacts["customer_id"].map(_newest(profiles, ["purchase"])),
+        ignored_sends=_ignored_sends(state.contacts["customer_id"], profiles, programme, night.as_of),
     )
     return candidates.gather(
         schedules,
