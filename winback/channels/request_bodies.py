@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from email.utils import parseaddr
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from winback.core.mail_safety import header_fault
@@ -36,7 +37,7 @@ def mail_body(message: OutgoingMessage) -> dict[str, Any]:
         If an address, a name or a header cannot be sent as it is.
     """
     rendered = message.rendered
-    sender_name, sender = parseaddr(message.sender)
+    sender_name, sender = _mailbox_of(message.sender)
     _require(_is_mailbox(sender), f"the sender {message.sender!r} is no address: mend channels.email.from")
     _require(_is_mailbox(message.address), "the recipient's address is no e-mail address")
     for label, value in (("sender's name", sender_name), ("name", message.name), ("subject", rendered.subject)):
@@ -96,6 +97,12 @@ def text_body(message: OutgoingMessage) -> dict[str, Any]:
     if message.status_callback:
         form["StatusCallback"] = message.status_callback
     return form
+
+
+@lru_cache(maxsize=64)
+def _mailbox_of(sender: str) -> tuple[str, str]:
+    """Return (name, address) of a sender; the same few are asked for all night."""
+    return parseaddr(sender)
 
 
 def _is_mailbox(address: str) -> bool:
