@@ -25,7 +25,19 @@ if TYPE_CHECKING:
 STANDARD_BEHAVIOURS = frozenset({"purchase", "visit", "login", "loyalty_scan", "open", "click"})
 CHANNELS = ("email", "sms", "whatsapp")
 STATUSES = ("granted", "withdrawn")
-BASES = frozenset({"express", "double_opt_in", "implied", "soft_optin", "pewc", "contract", "legitimate_interest"})
+BASES = frozenset(
+    {
+        *("express", "double_opt_in", "pewc", "soft_optin"),
+        *("implied", "purchase", "inquiry", "contract", "legitimate_interest"),
+    }
+)
+BASIS_SYNONYMS = {
+    **dict.fromkeys(("consent", "opt_in", "optin", "explicit", "express_consent", "explicit_consent"), "express"),
+    **dict.fromkeys(("double_optin", "doi", "confirmed_opt_in"), "double_opt_in"),
+    **dict.fromkeys(("soft_opt_in", "existing_customer"), "soft_optin"),
+    **dict.fromkeys(("written", "prior_express_written_consent"), "pewc"),
+}
+"""What feeds call the same basis; anything else than these and :data:`BASES` is refused, for it proves nothing."""
 DEFAULT_PURPOSE = "marketing"
 
 _NAME_COLUMNS = ("first_name", "last_name", "region", "category")
@@ -216,7 +228,8 @@ def check_consents(frame: pd.DataFrame, *, zone: ZoneInfo | None, now: datetime,
     sieve.flag(~status.isin(STATUSES), "status", "status_unknown")
     sieve.flag(~channel.isin(CHANNELS), "channel", "channel_unknown")
     sieve.flag(~purpose.str.fullmatch(_PURPOSE), "purpose", "purpose_malformed")
-    basis = sieve.rows["basis"] = sieve.text("basis").str.lower().str.replace("-", "_", regex=False)
+    basis = sieve.text("basis").str.lower().str.replace("[- ]", "_", regex=True)
+    basis = sieve.rows["basis"] = basis.replace(BASIS_SYNONYMS)
     sieve.flag((basis != "") & ~basis.isin(BASES), "basis", "basis_unknown")
     read = sieve.instants("recorded_at", zone=zone, now=now)
     for name in ("source", "wording"):
