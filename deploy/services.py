@@ -58,6 +58,15 @@ def business_zone(project: Path) -> str:
     return done.stdout.strip()
 
 
+def stop_in_order() -> None:
+    """Treat a request to end like Ctrl-C, so that everything that was started is stopped."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupted)
+
+
 @dataclass
 class Services:
     """Prefect for one project. Use as a context manager: whatever was started is stopped, last first.
@@ -136,6 +145,20 @@ class Services:
         self.run("deploy", ["prefect", "--no-prompt", "deploy", "--all"], zone)
         found: dict[str, Any] = json.loads(self.run("automations", ["tasks.observing"]).splitlines()[-1])
         return found
+
+    def watch(self) -> None:
+        """Return never; raise when a program ends by itself.
+
+        Raises
+        ------
+        ServiceFailed
+            Naming the program and its log.
+        """
+        while True:
+            for name, process in self.processes.items():
+                if process.poll() is not None:
+                    raise ServiceFailed(f"Prefect's {name} has ended; its log is {self.log(name)}")
+            time.sleep(0.5)
 
     def run(self, name: str, module: list[str], more: dict[str, str] | None = None) -> str:
         """Run a module of this environment to its end and return its standard output."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import time
 from pathlib import Path
 
-from deploy.services import USUAL_PORT, ServiceFailed, Services, free_port
+from deploy.services import USUAL_PORT, ServiceFailed, Services, free_port, stop_in_order
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,21 +32,14 @@ def up(services: Services) -> None:
     say(f"deployments   {services.url}/deployments")
     say(f"automations   {services.url}/automations ({watched} watch)")
     say(f"logs          {services.home}")
-    say("a night now:  prefect deployment run winback-nightly/nightly   Ctrl-C stops everything")
-    while all(process.poll() is None for process in services.processes.values()):
-        time.sleep(0.5)
-    ended = next(name for name, process in services.processes.items() if process.poll() is not None)
-    raise ServiceFailed(f"Prefect's {ended} has ended; its log is {services.log(ended)}")
+    say(f"a night now   PREFECT_API_URL={services.url}/api .venv/bin/prefect deployment run winback-nightly/nightly")
+    say("Ctrl-C stops everything.")
+    services.watch()
 
 
 def say(text: str) -> None:
     """Tell the person at the terminal at once."""
     print(text, flush=True)
-
-
-def interrupted(*_: object) -> None:
-    """Treat a request to end like Ctrl-C, so that everything is stopped in order."""
-    raise KeyboardInterrupt
 
 
 def main(arguments: list[str]) -> int:
@@ -58,7 +49,7 @@ def main(arguments: list[str]) -> int:
     if not (project / "winback.yaml").is_file():
         print(f"no winback.yaml in {project}: make a project with `winback init DIR --sample 2000`", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, interrupted)
+    stop_in_order()
     try:
         with Services(
             project=project, home=asked.home or project / "var" / "prefect", port=free_port(asked.port)

@@ -47,10 +47,11 @@ def nightly(
     if dry_run or (is_past(opened, day) and not allow_backdated):
         log.info("as_of=%s plan=%s planned only", day, plan["plan_hash"])
         return {"as_of": str(day), **plan, "messages": {}}
-    confirmed = None
+    approval = None
     if plan["over_limit"] or (approve_over is not None and plan["sends"] > approve_over):
         tell("plan.over_cap", as_of=day, name="night", plan_hash=plan["plan_hash"], sends=plan["sends"])
-        confirmed = ask_approval(plan_hash=plan["plan_hash"], sends=plan["sends"]).confirm_count
-        log.info("as_of=%s plan=%s approved sends=%d", day, plan["plan_hash"], confirmed)
-    messages = carry_out_plan(project, day, plan["plan_hash"], confirmed)
+        approval = ask_approval(plan_hash=plan["plan_hash"], sends=plan["sends"])
+        log.info("as_of=%s plan=%s approved sends=%d", day, plan["plan_hash"], approval.confirm_count)
+    agreed = (approval.confirm_count, approval.approved_by) if approval else (None, None)
+    messages = carry_out_plan(project, day, plan["plan_hash"], *agreed)
     return {"as_of": str(day), **plan, "messages": messages}

@@ -15,6 +15,7 @@ from prefect.logging import get_run_logger
 from tasks.asking import open_project
 from tasks.planning import plan_file
 from tasks.publishing import publish_night, publish_outbox, tell
+from winback.night.agree import note_approval
 from winback.night.deliver import deliver
 from winback.night.pepper import open_project_ledger
 from winback.night.run import apply_plan
@@ -23,22 +24,28 @@ from winback.settings import wall_clock
 
 
 @task(retries=0, cache_policy=NO_CACHE, persist_result=False)
-def carry_out_plan(project: str, as_of: date, plan_hash: str, confirm_count: int | None) -> dict[str, int]:
+def carry_out_plan(
+    project: str, as_of: date, plan_hash: str, confirm_count: int | None, approved_by: str | None
+) -> dict[str, int]:
     """Queue and deliver the plan of a business day; refused when data, policy or consent changed since.
 
     Parameters
     ----------
     project : directory
     as_of : business day
-    plan_hash : for the log; the plan itself is read from the project
+    plan_hash : the plan that was looked at; it lies in the project
     confirm_count : how many messages a person agreed to; None where nobody had to be asked
+    approved_by : who agreed; written to the audit log before anything is queued
 
     Returns
     -------
     messages by state
     """
     opened = open_project(project)
-    report = apply_plan(opened, plan_file(opened, as_of), now=wall_clock(), confirm_count=confirm_count)
+    file, now = plan_file(opened, as_of), wall_clock()
+    if approved_by:
+        note_approval(opened, file, plan_hash=plan_hash, by=approved_by, now=now)
+    report = apply_plan(opened, file, now=now, confirm_count=confirm_count)
     publish_night(report, as_of=as_of)
     publish_outbox(opened.var / "outbox" / "index.html", as_of=as_of)
     counts = {state: int(count) for state, count in report["messages"].items()}

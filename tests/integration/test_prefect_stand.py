@@ -1,0 +1,234 @@
+"""Prefect for real: a server, the deployments, the automations and a worker, as `./do up` starts them.
+
+One server for the whole module; what its server, scheduler and worker do is asked of its own API.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from deploy.services import ROOT, Services, free_port
+from winback.sample.scaffold import scaffold
+
+pytestmark = pytest.mark.prefect
+
+MOMENTS = {"nightly", "hourly", "weekly", "replay"}
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+ZONE = ZoneInfo("Europe/Paris")
+
+
+def today():
+    return datetime.now(tz=ZONE).date()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    root = tmp_path_factory.mktemp("shop") / "project"
+    scaffold(root, customers=150, ends_on=today() - timedelta(days=1), history_days=400)
+    return root
+
+
+@pytest.fixture(scope="module")
+def prefect(project, tmp_path_factory):
+    home = tmp_path_factory.mktemp("prefect")
+    with Services(project=project, home=home, port=free_port(0)) as services:
+        services.start_server()
+        services.wait_for_server()
+        services.start_worker()
+        services.first = services.register()
+        yield services
+
+
+def eventually(question, *, seconds=120):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if answer := question():
+            return answer
+        time.sleep(0.5)
+    pytest.fail(f"not within {seconds} s")
+
+
+def deployment(prefect, name):
+    return prefect.ask(f"deployments/name/winback-{name}/{name}")
+
+
+def start(prefect, name, **parameters):
+    return prefect.ask(f"deployments/{deployment(prefect, name)['id']}/create_flow_run", {"parameters": parameters})
+
+
+def wait_for(prefect, run, states, *, seconds=240):
+    def reached():
+        now = prefect.ask(f"flow_runs/{run['id']}")
+        return now if now and now["state_type"] in states | ENDED else None
+
+    return eventually(reached, seconds=seconds)
+
+
+def artifacts(prefect, run):
+    found = prefect.ask("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run["id"]]}}})
+    return {item["key"]: item["data"] for item in found if item["key"]}
+
+
+def ledger(project, query):
+    with closing(sqlite3.connect(project / "var" / "winback.db")) as connection:
+        return connection.execute(query).fetchall()
+
+
+def personal(project):
+    """Every id, address and name in the shop's contacts."""
+    found = set()
+    with closing(sqlite3.connect(project / "var" / "winback.db")) as connection:
+        for row in connection.execute("SELECT customer_id, email, phone, last_name FROM contacts"):
+            found |= {str(value) for value in row if value and len(str(value)) > 4}
+    return found
+
+
+def test_the_server_schedules_runs_by_itself(prefect):
+    """With the wrong SQLAlchemy everything else works and this never happens (docs/adr/0002-pins.md)."""
+    nightly = deployment(prefect, "nightly")["id"]
+    query = {
+        "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+        "deployments": {"id": {"any_": [nightly]}},
+    }
+    runs = eventually(lambda: prefect.ask("flow_runs/filter", query))
+    assert all(run["auto_scheduled"] for run in runs)
+    times = [datetime.fromisoformat(run["expected_start_time"]).astimezone(ZONE) for run in runs]
+    assert {f"{at:%H:%M}" for at in times} == {"04:30"}
+
+
+def test_what_is_deployed(prefect, project):
+    found = {item["name"]: item for item in prefect.ask("deployments/filter", {})}
+    assert set(found) == MOMENTS
+    for name, item in found.items():
+        assert item["entrypoint"] == f"flows.{name}.{name}"
+        assert item["enforce_parameter_schema"]
+        assert item["parameters"] == {"project": str(project)}
+        assert item["global_concurrency_limit"]["limit"] == 1
+        assert item["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+        assert item["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
+        fields = item["parameter_openapi_schema"]["properties"]
+        assert all(field.get("description") for field in fields.values()), name
+    zones = {schedule["schedule"]["timezone"] for item in found.values() for schedule in item["schedules"]}
+    assert zones == {"Europe/Paris"}
+    assert found["replay"]["schedules"] == []
+
+
+def test_the_night_takes_the_parameters_of_the_interface(prefect):
+    fields = deployment(prefect, "nightly")["parameter_openapi_schema"]["properties"]
+    assert {"as_of", "project", "dry_run", "programmes", "approve_over"} <= set(fields)
+
+
+def test_automations_are_applied_once(prefect):
+    assert {len(names) for kind, names in prefect.first.items() if kind != "created"} == {0}
+    again = json.loads(prefect.run("automations", ["tasks.observing"]))
+    assert sorted(again["unchanged"]) == sorted(prefect.first["created"])
+    assert not again["created"] + again["updated"] + again["deleted"]
+
+
+def test_no_automation_starts_a_run(prefect):
+    """An alert that runs a deployment would be a loop that sends again."""
+    kinds = {action["type"] for item in prefect.ask("automations/filter", {}) for action in item["actions"]}
+    assert kinds <= {"do-nothing", "change-flow-run-state", "pause-deployment", "send-notification"}
+
+
+def test_a_dry_run_by_hand_plans_and_sends_nothing(prefect, project):
+    run = wait_for(prefect, start(prefect, "nightly", dry_run=True), set())
+    assert run["state_type"] == "COMPLETED", prefect.log("worker").read_text()[-3000:]
+    assert run["name"] == f"nightly-{today()}"
+    shown = artifacts(prefect, run)
+    wanted = {"plan", "sources", "quarantine", "thresholds", "segments", "why-not", "ladder"}
+    assert {f"winback-{key}" for key in wanted} <= set(shown)
+    assert json.loads(shown["winback-thresholds"])[0].keys() >= {"behaviour", "frequency", "lifecycle", "customers"}
+    assert ledger(project, "SELECT count(*) FROM messages") == [(0,)]
+    assert ledger(project, "SELECT count(*) FROM decisions") == [(0,)]
+
+
+def test_a_plan_over_its_limit_waits_for_a_person(prefect, project):
+    run = start(prefect, "nightly", approve_over=0)
+    paused = wait_for(prefect, run, {"PAUSED"})
+    assert paused["state_name"] == "Suspended"
+    assert ledger(project, "SELECT count(*) FROM messages") == [(0,)]
+    head = artifacts(prefect, run)["winback-plan"]
+    sends = int(re.search(r"Messages: (\d+)", head).group(1))
+    answer = {"run_input": {"approved_by": "Ada", "confirm_count": sends}}
+    eventually(lambda: prefect.ask(f"flow_runs/{run['id']}/resume", answer), seconds=30)
+    done = wait_for(prefect, run, set())
+    assert done["state_type"] == "COMPLETED", prefect.log("worker").read_text()[-3000:]
+    assert ledger(project, "SELECT count(*) FROM messages WHERE state = 'accepted'") == [(sends,)]
+    ((plan_hash,),) = ledger(project, "SELECT plan_hash FROM nights")
+    assert ledger(project, "SELECT plan_hash, approved_by FROM plans") == [(plan_hash, "Ada")]
+
+
+def test_the_same_night_again_adds_nothing(prefect, project):
+    before = ledger(project, "SELECT message_id, state FROM messages ORDER BY message_id")
+    run = wait_for(prefect, start(prefect, "nightly"), set())
+    assert run["state_type"] == "COMPLETED"
+    assert ledger(project, "SELECT message_id, state FROM messages ORDER BY message_id") == before
+
+
+@pytest.mark.parametrize("moment", ["hourly", "weekly"])
+def test_the_other_moments_complete(prefect, moment):
+    run = wait_for(prefect, start(prefect, moment), set())
+    assert run["state_type"] == "COMPLETED", prefect.log("worker").read_text()[-3000:]
+    assert run["name"] == f"{moment}-{today()}"
+
+
+def test_our_events_carry_counts(prefect):
+    def told():
+        found = prefect.ask("events/filter", {"filter": {"event": {"prefix": ["winback."]}}})
+        return {event["event"]: event["payload"] for event in found["events"]} if found else {}
+
+    eventually(lambda: {"winback.night.planned", "winback.night.finished", "winback.plan.over_cap"} <= set(told()))
+    payload = told()["winback.night.planned"]
+    assert set(payload) == {"as_of", "plan_hash", "sends", "contacts"}
+
+
+def test_prefect_knows_no_person(prefect, project):
+    """Parameters, logs, artifacts and events: everything Prefect has stored, as bytes."""
+    stored = b"".join(file.read_bytes() for file in prefect.home.rglob("*") if file.is_file())
+    assert b"winback-nightly" in stored
+    people = personal(project)
+    assert len(people) > 300
+    assert not [person for person in people if person.encode() in stored]
+
+
+def test_everything_stays_on_this_machine(prefect):
+    settings = prefect.ask("admin/settings")
+    assert settings["server"]["analytics_enabled"] is False
+    assert settings["server"]["api"]["host"] == "127.0.0.1"
+    assert Path(settings["home"]) == prefect.home
+
+
+def test_up_stops_what_it_started(project, tmp_path):
+    """`./do up`, asked to end: its server and worker are gone with it."""
+    port = free_port(0)
+    command = [sys.executable, "-m", "deploy.up", "--project", str(project)]
+    command += ["--port", str(port), "--home", str(tmp_path / "home")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ}) as up:
+        lines = iter(up.stdout.readline, "")
+        said = next(line for line in lines if line.startswith("Prefect"))
+        assert f"http://127.0.0.1:{port}" in said
+        up.terminate()
+        assert up.wait(60) == 0
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_up_without_a_project_says_what_to_do(tmp_path):
+    command = [sys.executable, "-m", "deploy.up", "--project", str(tmp_path)]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert said.returncode == 2
+    assert "winback init" in said.stderr
