@@ -12,10 +12,8 @@ from winback.errors import TemplateError, UsageError
 from winback.ledger import people
 from winback.ledger.engine import open_ledger
 from winback.ledger.schema import contacts
-from winback.night.check import load_programmes
 from winback.night.pepper import read_pepper
 from winback.night.preview import preview
-from winback.night.render import template_faults
 from winback.settings import Project
 
 
@@ -98,17 +96,3 @@ def test_a_template_that_is_no_text_says_so(project: Project) -> None:
         preview(project, "survey", customer="anna")
     files = [fault.file for fault in caught.value.faults]
     assert files == ["templates/huge.sms.liquid", "templates/survey.email.mjml"]
-
-
-def test_templates_are_checked_over_everything_the_programmes_send(project: Project) -> None:
-    def found(columns: list[str]) -> list[str]:
-        programmes = load_programmes(project.root)
-        return [str(item) for item in template_faults(project.root, project.config, programmes, columns=columns)]
-
-    assert found(["shop"]) == []
-    [missing] = found([])
-    assert missing.startswith("templates/survey.email.mjml:3: column 45: customer.shop is not known")
-    (project.root / "templates" / "survey.whatsapp.liquid").unlink()
-    assert any("survey.whatsapp: a programme sends this template" in fault for fault in found(["shop"]))
-    (project.root / "templates" / "survey.email.mjml").write_bytes(b"\xff")
-    assert any("cannot be read" in fault for fault in found(["shop"]))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from winback.core.merge_fields import CONTACT_FIELDS, fields_used
-from winback.core.rendering import Prices, Renderer, check
+from winback.core.rendering import Prices, Renderer
 from winback.core.templates import Templates, parse_name
 from winback.errors import Fault, TemplateError
 from winback.ledger.schema import contacts
@@ -65,22 +65,6 @@ def read_templates(root: Path, config: Configuration) -> Templates:
             "public_base_url": business.public_base_url,
         },
     )
-
-
-def template_faults(
-    root: Path, config: Configuration, programmes: Collection[Programme], *, columns: Collection[str]
-) -> list[Fault]:
-    """Return everything wrong with the templates the programmes send, before anything is queued.
-
-    Parameters
-    ----------
-    columns : of the contacts' feed: canonical ones and merge fields
-    """
-    try:
-        templates = read_templates(root, config)
-    except TemplateError as problem:
-        return list(problem.faults)
-    return check(templates, columns, used=used_templates(programmes))
 
 
 def used_templates(programmes: Collection[Programme]) -> set[tuple[str, str]]:
