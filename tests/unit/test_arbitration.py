@@ -168,6 +168,13 @@ class TestLimits:
         rows = self.rows(value=[1.0, 2.0, 1.0, 1.0], step_due_on=pd.to_datetime(["2026-06-02"] * 3 + ["2026-06-01"]))
         assert self.over(rows, max_sends=2) == [self.NIGHT, "", self.NIGHT, ""]
 
+    @pytest.mark.parametrize("place", range(4))
+    def test_of_equal_values_the_longest_due_goes_first(self, place):
+        due = [pd.Timestamp(AS_OF)] * 4
+        due[place] -= pd.Timedelta(days=1)
+        rows = self.rows(step_due_on=due)
+        assert [flag == "" for flag in self.over(rows, max_sends=1)] == [n == place for n in range(4)]
+
     def test_money_is_given_out_from_the_front_and_stops_at_the_first_that_does_not_fit(self):
         rows = self.rows(value=[4.0, 3.0, 2.0, 1.0], cost=[0.10, 0.20, 0.05, 0.0])
         assert self.over(rows, max_cost=0.16) == ["", self.COST, self.COST, ""]
