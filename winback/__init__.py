@@ -4,7 +4,7 @@ The layers, outermost first (linted, see ``pyproject.toml``)::
 
     flows > tasks > winback.cli > winback.web | winback.sample > winback.night
       > winback.activity | winback.ledger | winback.sources | winback.channels | winback.reports
-      > winback.core | winback.settings > winback.documents > winback.errors
+      > winback.core | winback.settings > winback.configuration > winback.documents > winback.errors
 """
 
 __version__ = "0.1.0"

@@ -11,8 +11,12 @@ from winback.core import row_rules
 from winback.sample.planted import KNOWN_BEHAVIOURS
 from winback.sample.scaffold import scaffold
 from winback.sample.shop import play
-from winback.settings import Source, load_configuration
+from winback.settings import load_configuration
 from winback.sources import catalogue
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from winback.configuration import Source
 
 ENDS_ON = date(2026, 11, 20)
 NOW = datetime(2026, 12, 1, 4, tzinfo=UTC)

@@ -3,8 +3,8 @@
 import pytest
 
 from winback import documents
+from winback.configuration import Configuration
 from winback.errors import ConfigError, PolicyError
-from winback.settings import Configuration
 
 GOOD = """version: 1
 business: {name: Acme, timezone: Europe/Paris, country: FR, postal_address: "1 rue X, Paris"}
@@ -53,8 +53,8 @@ def test_a_good_file_is_read() -> None:
         (
             "provider: outbox",
             "provider: outbx",
-            "winback.yaml:9: channels.email.provider: Input should be 'outbox', 'sendgrid' or 'smtp', not 'outbx' "
-            "(did you mean 'outbox'?)",
+            ("winback.yaml:9: channels.email.provider: Input should be 'outbox', 'sendgrid' or 'smtp', not 'outbx' "
+            "(did you mean 'outbox'?)"),
         ),
         ("name: orders", "name: contacts", "winback.yaml:3: sources: event source names must differ, and not be "),
     ],

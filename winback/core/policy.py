@@ -22,14 +22,16 @@ Mode = Literal["anchored", "calendar", "multiple", "probability"]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Bounds(_Strict):
     """The shortest and the longest threshold, in days of silence."""
 
     floor_days: int = Field(default=7, ge=1)
+    """No silence shorter than this is too long."""
     ceiling_days: int = Field(default=730, ge=1)
+    """A silence longer than this is too long for anybody."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Bounds:
@@ -40,14 +42,12 @@ class Bounds(_Strict):
 
 
 class Silence(_Strict):
-    """The trigger of a win-back: no counted behaviour for too long.
-
-    ``behaviours`` are the signals that count as life; the silence is the shortest over them. ``weak`` ones (opens)
-    may only delay a lapse: they never start one, never end one.
-    """
+    """The trigger of a win-back: no counted behaviour for too long."""
 
     behaviours: list[Behaviour] = Field(min_length=1)
+    """The behaviours that count as life. The silence is the shortest over them: moving from shop to app is no lapse."""
     weak: list[Behaviour] = []
+    """Behaviours (opens) that may only delay a lapse: they never start a ladder and never end one."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Silence:
@@ -59,35 +59,37 @@ class Silence(_Strict):
 
 
 class Threshold(Bounds):
-    """How long a silence is too long.
-
-    Attributes
-    ----------
-    horizon_days : the H of "will this contact come back alone within H days?"
-    by_category : other floors and ceilings for contacts of a category
-    sends_per_month : how often the programme's readers are written to anyway; sets the prior for opens and clicks
-    default_days : the threshold where there is too little data to fit and no sending frequency is known
-    seasonal : whether the yearly rhythm may lift the chance of return (needs two years of history)
-    min_history_days : with a shorter history nobody is sunset
-    """
+    """How long a silence is too long."""
 
     horizon_days: int = Field(default=90, ge=7, le=730)
+    """The H of the question "will this contact come back alone within H days?"."""
     by_category: dict[str, Bounds] = {}
+    """Other floors and ceilings for contacts of a category (the contacts' column `category`)."""
     sends_per_month: float | None = Field(default=None, gt=0, le=300)
+    """How often the readers are written to anyway; sets the prior for opens and clicks."""
     default_days: int = Field(default=90, ge=1)
+    """The threshold where there is too little data to fit and no sending frequency is known."""
     seasonal: bool = False
+    """Whether the yearly rhythm may lift the chance of return; used only where it helped on the own past."""
     min_history_days: int = Field(default=400, ge=0)
+    """With a shorter recorded history nobody is sunset."""
 
 
 class Step(_Strict):
-    """One rung: which message, on which channels (first usable one wins), how many days after the first."""
+    """One rung of the ladder: which message, when, on which channels."""
 
     day: int = Field(ge=1)
+    """The day of the step; what it counts from, the ladder's mode says."""
     kind: Literal["survey", "contest", "coupon", "message"]
+    """What the message asks for. A contest needs `terms_url` and `countries`."""
     channels: list[ChannelName] = Field(min_length=1)
+    """The channels to try, in this order: the first on which the contact may be written to is used."""
     template: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+    """The template's name: `templates/NAME.CHANNEL[.LOCALE].mjml` or `.liquid`."""
     terms_url: str | None = None
+    """Where the rules of a contest stand."""
     countries: list[Annotated[str, Field(pattern=r"^[A-Z]{2}$")]] = []
+    """The countries this step is for; empty means all. A contest has to name them."""
 
     @model_validator(mode="after")
     def _contest_has_terms(self) -> Step:
@@ -101,20 +103,21 @@ class Step(_Strict):
 
 
 class Ladder(_Strict):
-    """The steps of one cycle.
-
-    ``mode`` says when step k is due: *anchored* ``day_k - day_1`` after the contact's own threshold is crossed;
-    *calendar* at literally ``day_k`` days of silence; *multiple* at ``day_k / day_1`` times the own threshold;
-    *probability* when the chance of coming back alone falls under .5, .25 and .1.
-    A step that could not be taken within ``late_by_days`` is missed. After the last step the contact has
-    ``answer_days`` to come back before the cycle ends.
-    """
+    """The steps of one cycle, and when each is due."""
 
     mode: Mode = "anchored"
+    """When step k is due. `anchored`: `day_k - day_1` after the contact's own threshold is crossed. `calendar`: at
+    literally `day_k` days of silence. `multiple`: at `day_k / day_1` times the own threshold. `probability`: when the
+    chance of coming back alone falls under .5, .25 and .1."""
     steps: list[Step] = Field(min_length=1, max_length=9)
+    """The rungs, days ascending."""
     min_days_between: int = Field(default=7, ge=1)
+    """Steps never come closer than this."""
     late_by_days: int = Field(default=14, ge=1)
+    """A step whose window passed without any night (an outage) is skipped after so many days; one that was only
+    deferred or held is not."""
     answer_days: int = Field(default=14, ge=1)
+    """How long a contact has to come back after the last step before the ladder ends."""
 
     @model_validator(mode="after")
     def _ascending(self) -> Ladder:
@@ -130,55 +133,56 @@ class Ladder(_Strict):
 
 
 class HoldOut(_Strict):
-    """The control group: kept from all messages so that the difference can be measured.
-
-    ``share`` "auto" is half of the contacts while fewer than 20,000 are eligible, and a tenth from there on.
-    """
+    """The control group: kept from all messages so that the difference can be measured."""
 
     share: Annotated[float, Field(ge=0, le=0.9)] | Literal["auto"] = "auto"
+    """The control group's share; `auto` is a half while there are fewer than 20,000 contacts, then a tenth."""
     salt: str = "1"
+    """Another salt draws another control group for cycles opened from then on."""
 
 
 class Backlog(_Strict):
-    """How the silences that are older than the programme are let in, so that day one is no blast.
-
-    Attributes
-    ----------
-    first_night : most cycles opened on the programme's first night
-    per_night : most older cycles opened on every later night
-    oldest_days : a silence that passed its threshold longer ago than this starts no ladder
-    """
+    """How the silences that are older than the programme are let in, so that day one is no blast."""
 
     first_night: int = Field(default=500, ge=0)
+    """Most cycles opened on the programme's first night."""
     per_night: int = Field(default=500, ge=0)
+    """Most older cycles opened on every later night; fresh lapses are never capped."""
     oldest_days: int = Field(default=365, ge=0)
+    """A silence that passed its threshold longer ago than this starts no ladder."""
 
 
 class Programme(_Strict):
-    """One policy file.
-
-    Attributes
-    ----------
-    value : what one send is worth to the business; decides which programme may write when several are due
-    purpose : the consent purpose a send needs
-    returns : behaviours that end a cycle; default the trigger's counted behaviours
-    cycles_per_year : most cycles opened for one contact within 365 days
-    """
+    """One policy file."""
 
     version: Literal[1]
+    """The version of this format."""
     programme: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+    """The programme's name; part of every message's identity, so never change it while cycles are open."""
     description: str = ""
+    """For people."""
     trigger: Silence
+    """Whose silence, of which behaviours."""
     threshold: Threshold = Threshold()
+    """How long a silence is too long."""
     ladder: Ladder
+    """The steps."""
     end: Literal["sunset", "none"] = "sunset"
+    """What the end of the ladder without an answer means: no more marketing, or nothing."""
     hold_out: HoldOut = HoldOut()
+    """The control group."""
     backlog: Backlog = Backlog()
+    """How old silences are let in."""
     purpose: str = "marketing"
+    """The consent purpose a send needs."""
     value: float = 1.0
+    """What one send is worth to the business: of several programmes that are due the highest writes."""
     returns: list[Behaviour] = []
+    """Behaviours that end a cycle; empty means the trigger's counted behaviours."""
     cycles_per_year: int = Field(default=3, ge=1)
+    """Most cycles opened for one contact within 365 days."""
     approve_over: int | None = Field(default=None, ge=0)
+    """A night on which the programme would send more than this waits for a person's agreement."""
 
     @model_validator(mode="after")
     def _weak_never_returns(self) -> Programme:

@@ -13,9 +13,10 @@ from winback.core.templates import Templates, parse_name
 from winback.documents import Path, dotted, nearest, parse
 from winback.errors import ConfigError, Fault, PolicyError, TemplateError
 from winback.night.render import merge_fields_in, read_templates, used_templates
-from winback.settings import Configuration, load_configuration
+from winback.settings import load_configuration
 
 if TYPE_CHECKING:
+    from winback.configuration import Configuration
     from collections.abc import Collection, Mapping
     from pathlib import Path as FilePath
 

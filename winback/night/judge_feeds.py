@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from datetime import date
 
+    from winback.configuration import Source
     from winback.ledger.loads import Load
     from winback.night.read_feeds import Feed
-    from winback.settings import Project, Source
+    from winback.settings import Project
 
 
 def accepted_holds(accept: Iterable[str], *, as_of: date, names: Collection[str]) -> set[tuple[str, str]]:

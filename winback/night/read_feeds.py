@@ -25,7 +25,8 @@ from winback.sources import catalogue
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from winback.settings import EventSource, Project, Source
+    from winback.configuration import EventSource, Source
+    from winback.settings import Project
     from winback.sources.feeds import Chunk, Reading, Wanted
 
 # Rows are numbered within their file; this far apart, the numbers of several files order and name them all.
@@ -257,8 +258,11 @@ def read_consents(one: Pass) -> Feed:
     return sifted.feed(reading, rows=pd.concat(parts, ignore_index=True) if parts else None)
 
 
-def read_contacts(one: Pass) -> Feed:
-    """Return all contacts, with their addresses in normal form; None as ``rows`` when the feed did not change."""
+def read_contacts(one: Pass, *, stored: Callable[[], pd.DataFrame]) -> Feed:
+    """Return all contacts, with their addresses in normal form; None as ``rows`` when the feed did not change.
+
+    ``stored`` returns the contacts as they are known, so that known addresses are not looked at again.
+    """
     zones = available_timezones()
     reading = one.open(catalogue.CONTACTS, may_resume=False)
     sifted = _Sifted(lambda rows: row_rules.check_contacts(rows, zones=zones), one, None)
@@ -268,23 +272,24 @@ def read_contacts(one: Pass) -> Feed:
     settled = row_rules.settle_duplicate_contacts(pd.concat(parts, ignore_index=True))
     sifted.faults.append(settled.faults)
     sifted.counts.update(settled.counts)
-    return sifted.feed(reading, rows=as_contacts(settled.rows))
+    return sifted.feed(reading, rows=as_contacts(settled.rows, stored=stored()))
 
 
-def as_contacts(rows: pd.DataFrame) -> pd.DataFrame:
+def as_contacts(rows: pd.DataFrame, *, stored: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return checked rows as contacts: addresses in normal form, everything the feed adds as JSON in ``extra``.
 
     Parameters
     ----------
     rows : of :func:`winback.core.row_rules.check_contacts`
+    stored : contacts in this form, whose addresses need not be looked at again
 
     Returns
     -------
     one row a contact: customer_id, email, email_key, email_fault, phone, phone_type, phone_zones, phone_fault, names,
     locale, timezone, country, region, category (missing where nothing is known), extra
     """
-    emails = normalise_emails(rows["email"])
-    phones = normalise_phones(rows["phone"], rows["country"])
+    emails = normalise_emails(rows["email"], known=stored)
+    phones = normalise_phones(rows["phone"], rows["country"], known=stored)
     plain = [name for name in row_rules.CONTACT_COLUMNS if name not in {"email", "phone"}]
     others = [name for name in rows.columns if name not in {*row_rules.CONTACT_COLUMNS, row_rules.ROW_NUMBER}]
     extra = pd.Series("{}", index=rows.index, dtype="str")

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from winback.configuration import Configuration
     from winback.core.policy import Programme, Step
-    from winback.settings import Configuration, Project
+    from winback.settings import Project
 
 LARGEST_FILE_BYTES = 1_000_000
 CONTACTS_LOOKED_AT = 1000

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
-from winback.settings import EventSource
+from winback.configuration import EventSource
 from winback.sources.catalogue import reads_since
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from winback.configuration import Source
     from winback.core.feed_guards import Hold
     from winback.ledger.loads import Load
     from winback.night.read_feeds import Feed
-    from winback.settings import Source
 
 PEOPLE = ("contacts", "consents")
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime, time
+from datetime import date, datetime, time
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
+from winback.configuration import EventSource
 from winback.core.feed_guards import Hold, day_ends_at
 from winback.core.row_rules import STANDARD_BEHAVIOURS
 from winback.core.sieve import faults_frame, mask
@@ -24,20 +26,19 @@ from winback.night.check import read_programmes
 from winback.night.judge_feeds import accepted_holds, judge_feed
 from winback.night.read_feeds import PLACE, Pass, read_consents, read_contacts, read_events
 from winback.night.source_accounts import Synced, Work, account
-from winback.settings import EventSource
 from winback.sources.catalogue import reads_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from datetime import date
 
     from sqlalchemy import Connection
 
     from winback.activity.intake import Ingested
     from winback.activity.store import ActivityStore
+    from winback.configuration import Source
     from winback.ledger.engine import Ledger
     from winback.night.read_feeds import Feed
-    from winback.settings import Project, Source
+    from winback.settings import Project
 
 _LOADS_LOOKED_AT = 60  # enough to find 14 that were not held
 _MOST_QUARANTINED = 100_000  # of one source a night; a feed of garbage must not fill the ledger
@@ -87,7 +88,7 @@ def sync(
     known = _known_behaviours(project)
     for done, work in enumerate(works):
         progress("sync", done, len(works))
-        _read(work, project, as_of=as_of, now=now, known=known)
+        _read(work, project, ledger, as_of=as_of, now=now, known=known)
         _judge(work, project, as_of, accepted)
     _store_events(store, works, project, as_of, accepted)
     with ledger.writing() as connection:
@@ -118,7 +119,7 @@ def _recall(connection: Connection, works: list[Work], as_of: date) -> None:
         work.mark = json.loads(mark) if mark else None
 
 
-def _read(work: Work, project: Project, *, as_of: date, now: datetime, known: list[str]) -> None:
+def _read(work: Work, project: Project, ledger: Ledger, *, as_of: date, now: datetime, known: list[str]) -> None:
     """Read a source; one that cannot be read is held."""
     is_events = isinstance(work.source, EventSource)
     one = Pass(
@@ -135,10 +136,17 @@ def _read(work: Work, project: Project, *, as_of: date, now: datetime, known: li
         if is_events:
             work.feed = read_events(one, behaviours=known)
         else:
-            work.feed = read_contacts(one) if work.name == "contacts" else read_consents(one)
+            is_contacts = work.name == "contacts"
+            work.feed = read_contacts(one, stored=partial(_contacts, ledger)) if is_contacts else read_consents(one)
     except SourceError as problem:
         kind = "unavailable" if isinstance(problem, SourceUnavailable) else "malformed"
         work.hold = Hold(kind, f"{problem}. Nothing of it was stored.")
+
+
+def _contacts(ledger: Ledger) -> pd.DataFrame:
+    """Return every contact in the ledger that was not removed."""
+    with ledger.reading() as connection:
+        return people.read_contacts(connection, as_of=date.max)
 
 
 def _judge(work: Work, project: Project, as_of: date, accepted: set[tuple[str, str]]) -> None:

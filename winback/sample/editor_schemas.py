@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from winback.configuration import Configuration
 from winback.core.policy import Programme
-from winback.settings import Configuration
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

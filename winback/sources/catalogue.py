@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from winback.settings import Source
+    from winback.configuration import Source
 
 # Raised when the rules of the border change, so that every feed is read again from its beginning.
 RULES_VERSION = 1
