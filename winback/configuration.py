@@ -225,7 +225,7 @@ class Configuration(_Strict):
     live: bool = False
     """Nothing leaves this machine unless this says true."""
     limits: Limits = Limits()
-    """What one night may send and cost."""
+    """Where a night stops."""
     guards: Guards = Guards()
     """When to stop and ask."""
     hold_out: HoldOuts = HoldOuts()

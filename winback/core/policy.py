@@ -164,7 +164,7 @@ class Programme(_Strict):
     trigger: Silence
     """Whose silence, of which behaviours."""
     threshold: Threshold = Threshold()
-    """How long a silence is too long."""
+    """What bounds a contact's own threshold."""
     ladder: Ladder
     """The steps."""
     end: Literal["sunset", "none"] = "sunset"
