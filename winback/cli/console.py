@@ -111,17 +111,17 @@ def _write_words(answer: Answer) -> None:
         console.print(table)
 
 
-def complain(message: str, *, exit_code: int) -> None:
-    """Print why a command failed; with ``--json`` also as an object on standard output."""
+def complain(message: str, *, exit_code: int, as_json: bool) -> int:
+    """Print why a command failed, with ``as_json`` also as an object on standard output; return the exit code."""
     from rich.console import Console
     from rich.text import Text
 
-    current = _SESSION.get(None)
-    if current is not None and current.as_json:
+    if as_json:
         body = {"ok": False, "error": message, "exit_code": exit_code}
         print(json.dumps(body, indent=2, ensure_ascii=False))  # noqa: T201  this is the printer
     console = Console(stderr=True, highlight=False)
     console.print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
+    return exit_code
 
 
 def counts_table(title: str, counts: Mapping[str, int]) -> tuple[str, list[str], list[list[object]]]:
