@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-ROW_GROUP_ROWS = 131_072
+# Events lie in the order of their feed, mostly that of time: small groups let a night skip the history (0.63 CPU s
+# for 1 % of 2 M events, 0.68 with groups of 131,072).
+ROW_GROUP_ROWS = 65_536
 MEMORY_LIMIT = "512MB"
 _CONNECTIONS = itertools.count(1)
 MONTHS = tuple(f"month_{month:02d}" for month in range(1, 13))

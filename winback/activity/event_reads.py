@@ -44,11 +44,17 @@ def _only(rows: duckdb.DuckDBPyRelation, behaviours: Sequence[str] | None) -> du
 
 
 def event_days(
-    root: Path, manifest: Manifest, as_of: date, *, behaviours: Sequence[str] | None, run: tuple[int, int]
+    root: Path,
+    manifest: Manifest,
+    as_of: date,
+    *,
+    since: date | None,
+    behaviours: Sequence[str] | None,
+    run: tuple[int, int],
 ) -> pd.DataFrame:
-    """Return distinct (customer_id, behaviour, occurred_on) up to a business day."""
+    """Return distinct (customer_id, behaviour, occurred_on) with since < occurred_on <= as_of."""
     with connection(root) as engine:
-        rows = events_between(engine, root, _parts_of_run(manifest, run), after=None, until=as_of)
+        rows = events_between(engine, root, _parts_of_run(manifest, run), after=since, until=as_of)
         days = _only(within_run(rows, run), behaviours)
         days = days.select("bucket, customer_id, behaviour, occurred_on").distinct()
         table = days.order("bucket, customer_id, behaviour, occurred_on").to_arrow_table()

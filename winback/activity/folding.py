@@ -7,6 +7,7 @@ query and give the same bytes. Must never happen: an event after ``as_of`` in a 
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -95,7 +96,13 @@ def _rows_to_read(manifest: Manifest, shard: int, as_of: date, *, whole: bool) -
     if whole or folded is None or as_of < folded:
         return sum(part.rows for part in parts)
     profile = manifest.profile(shard)
-    return sum(part.rows for part in parts if part.last_on > folded) + (profile.rows if profile else 0)
+    return sum(_pending_rows(part, folded) for part in parts) + (profile.rows if profile else 0)
+
+
+def _pending_rows(part: EventPart, folded: date) -> int:
+    """Return about how many events of a part come after a day, as if there were equally many every day."""
+    pending_days = (part.last_on - max(folded, part.first_on - timedelta(days=1))).days
+    return part.rows * max(0, pending_days) // ((part.last_on - part.first_on).days + 1)
 
 
 def compute_profiles(

@@ -142,9 +142,21 @@ class ActivityStore:
         return rows_of_run(read_files(self._root, [file for file in stored if file], PROFILE_SCHEMA), run)
 
     def event_days(
-        self, as_of: date, *, behaviours: Sequence[str] | None = None, shard: int = 0, shards: int = 1
+        self,
+        as_of: date,
+        *,
+        since: date | None = None,
+        behaviours: Sequence[str] | None = None,
+        shard: int = 0,
+        shards: int = 1,
     ) -> pd.DataFrame:
         """Return every active day up to a business day.
+
+        Parameters
+        ----------
+        as_of : inclusive
+        since : exclusive; None: from the first event
+        behaviours : which; None means all
 
         Returns
         -------
@@ -152,7 +164,7 @@ class ActivityStore:
         occurred_on (datetime64[s])
         """
         return event_reads.event_days(
-            self._root, self._manifest, as_of, behaviours=behaviours, run=bounds(shard, shards)
+            self._root, self._manifest, as_of, since=since, behaviours=behaviours, run=bounds(shard, shards)
         )
 
     def activity_since(
