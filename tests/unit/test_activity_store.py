@@ -77,6 +77,7 @@ def test_event_days(store):
     assert len(store.event_days(on(6))) == 5
     assert len(store.event_days(on(5))) == 4
     assert store.event_days(on(6), behaviours=[]).empty
+    assert set(store.event_days(on(6), since=on(5))["occurred_on"]) == {pd.Timestamp(on(6))}
     parts = [store.event_days(on(6), shard=shard, shards=3) for shard in range(3)]
     pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), store.event_days(on(6)))
 
