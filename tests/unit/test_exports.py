@@ -23,6 +23,13 @@ def test_missing_text_stays_empty() -> None:
     assert to_csv(frame).decode() == "step,channel\n1,sms\n,\n"
 
 
+def test_a_table_writes_instants_in_utc_to_the_second() -> None:
+    frame = pd.DataFrame(
+        {"planned_at": pd.to_datetime(["2026-11-20T04:30:00.098Z"]), "as_of": pd.to_datetime(["2026-11-20"])}
+    )
+    assert to_csv(frame).decode() == "planned_at,as_of\n2026-11-20T04:30:00Z,2026-11-20\n"
+
+
 def test_records_write_dates_and_instants_as_iso() -> None:
     frame = pd.DataFrame(
         {

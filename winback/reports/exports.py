@@ -26,9 +26,19 @@ def neutralise(frame: pd.DataFrame) -> pd.DataFrame:
     return safe
 
 
+def with_plain_times(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with dates as YYYY-MM-DD and instants as ISO 8601 in UTC, to the second."""
+    shown = frame.copy()
+    for name in shown.columns:
+        if pd.api.types.is_datetime64_any_dtype(shown[name]):
+            style = "%Y-%m-%d" if name.endswith(("_on", "as_of")) else "%Y-%m-%dT%H:%M:%SZ"
+            shown[name] = shown[name].dt.strftime(style)
+    return shown
+
+
 def to_csv(frame: pd.DataFrame) -> bytes:
     """Return the frame as CSV bytes (UTF-8, with a header) that is safe to open in a spreadsheet."""
-    return plain_csv(neutralise(frame))
+    return plain_csv(neutralise(with_plain_times(frame)))
 
 
 def plain_csv(frame: pd.DataFrame) -> bytes:
@@ -40,12 +50,7 @@ def plain_csv(frame: pd.DataFrame) -> bytes:
 
 def to_records(frame: pd.DataFrame) -> bytes:
     """Return the frame as a JSON list of objects; dates as YYYY-MM-DD, instants as ISO 8601, missing as null."""
-    shown = frame.copy()
-    for name in shown.columns:
-        if pd.api.types.is_datetime64_any_dtype(shown[name]):
-            style = "%Y-%m-%d" if name.endswith(("_on", "as_of")) else "%Y-%m-%dT%H:%M:%SZ"
-            shown[name] = shown[name].dt.strftime(style)
-    text: str = shown.to_json(orient="records", force_ascii=False, indent=1)
+    text: str = with_plain_times(frame).to_json(orient="records", force_ascii=False, indent=1)
     return text.encode() + b"\n"
 
 
