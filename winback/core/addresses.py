@@ -18,7 +18,7 @@ import phonenumbers
 from phonenumbers import timezone as phone_timezones
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 MAX_ADDRESS_CHARACTERS = 254
 # The local parts nearly everybody has. The library accepts all of them, which a property test shows; what does not
@@ -83,12 +83,14 @@ def _ordinary_forms(addresses: pd.Series) -> dict[str, EmailForm]:
     return {given: (form, key, None) for given, form, key in rows}
 
 
-def normalise_emails(addresses: pd.Series) -> pd.DataFrame:
+def normalise_emails(addresses: pd.Series, *, known: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return the normal form of a column of e-mail addresses.
 
     Parameters
     ----------
     addresses : texts without surrounding blanks, "" where there is none
+    known : email, email_key, email_fault of an earlier result; an address that is its own shown form there is not
+        looked at again
 
     Returns
     -------
@@ -96,19 +98,32 @@ def normalise_emails(addresses: pd.Series) -> pd.DataFrame:
     comparisons), email_fault (None, or ``email_missing``, ``email_invalid``, ``email_too_long``,
     ``email_reserved_domain``, ``email_not_ascii``); an address with a fault is not written to
     """
+    names = ["email", "email_key", "email_fault"]
     distinct = pd.Series(addresses.unique(), dtype="str")
-    forms = _ordinary_forms(distinct)
-    forms |= {address: normalise_email(address) for address in distinct if address not in forms}
-    return _columns(addresses, forms, ["email", "email_key", "email_fault"])
+    forms = _known_forms(known, names, distinct)
+    unseen = distinct[~distinct.isin(forms.keys())]
+    forms |= _ordinary_forms(unseen)
+    forms |= {address: normalise_email(address) for address in unseen if address not in forms}
+    return _columns(addresses, forms, names)
 
 
-def normalise_phone(number: str, region: str) -> PhoneForm:
+def _known_forms(known: pd.DataFrame | None, names: list[str], wanted: pd.Series) -> dict[Any, Any]:
+    """Return the stored forms of the addresses wanted, by the form that is their own normal form."""
+    if known is None:
+        return {}
+    stored = known.loc[known[names[0]].isin(wanted), names].drop_duplicates(names[0]).astype(object)
+    stored = stored.where(stored.notna(), None)
+    return {row[0]: row for row in stored.itertuples(index=False, name=None)}
+
+
+def normalise_phone(number: str, region: str, zones: dict[int, str] | None = None) -> PhoneForm:
     """Return (E.164 form, type, candidate time zones joined by commas, fault) of one number.
 
     Parameters
     ----------
     number : as a person writes it
     region : ISO 3166 alpha-2 code that national numbers are read in; "" when nobody declared one
+    zones : memory of the zones of whole countries, filled here
 
     Examples
     --------
@@ -129,19 +144,34 @@ def normalise_phone(number: str, region: str) -> PhoneForm:
         return None, None, None, "phone_invalid"
     form = phonenumbers.format_number(read, phonenumbers.PhoneNumberFormat.E164)
     name = phonenumbers.PhoneNumberType.to_string(kind).lower()
-    zones = ",".join(zone for zone in phone_timezones.time_zones_for_number(read) if zone != _UNKNOWN_ZONE)
+    places = _zones_of(read, kind, {} if zones is None else zones)
     if kind == phonenumbers.PhoneNumberType.FIXED_LINE:
-        return form, name, zones or None, "phone_fixed_line"
-    return form, name, zones or None, None if kind in _TEXTABLE else "phone_not_mobile"
+        return form, name, places or None, "phone_fixed_line"
+    return form, name, places or None, None if kind in _TEXTABLE else "phone_not_mobile"
 
 
-def normalise_phones(numbers: pd.Series, regions: pd.Series) -> pd.DataFrame:
+def _zones_of(number: phonenumbers.PhoneNumber, kind: int, zones: dict[int, str]) -> str:
+    """Return the zones a number may be in. A number tied to no place may be anywhere in its country: asked once."""
+    if phonenumbers.is_number_type_geographical(kind, number.country_code):
+        return _joined(phone_timezones.time_zones_for_geographical_number(number))
+    if number.country_code not in zones:
+        zones[number.country_code] = _joined(phone_timezones.time_zones_for_number(number))
+    return zones[number.country_code]
+
+
+def _joined(zones: Iterable[str]) -> str:
+    return ",".join(zone for zone in zones if zone != _UNKNOWN_ZONE)
+
+
+def normalise_phones(numbers: pd.Series, regions: pd.Series, *, known: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return the normal form of a column of telephone numbers.
 
     Parameters
     ----------
     numbers : texts, "" where there is none
     regions : ISO 3166 alpha-2 codes, "" where none is declared; same index
+    known : phone, phone_type, phone_zones, phone_fault of an earlier result; a number that is its own normal form
+        there is not looked at again
 
     Returns
     -------
@@ -149,9 +179,14 @@ def normalise_phones(numbers: pd.Series, regions: pd.Series) -> pd.DataFrame:
     ``phone_missing``, ``phone_region_missing``, ``phone_unparsable``, ``phone_invalid``, ``phone_fixed_line``,
     ``phone_not_mobile``); a number with a fault is not texted
     """
-    pairs = pd.Series(list(zip(numbers, regions, strict=True)), index=numbers.index, dtype=object)
-    forms = {pair: normalise_phone(*pair) for pair in pairs.unique()}
-    return _columns(pairs, forms, ["phone", "phone_type", "phone_zones", "phone_fault"])
+    names = ["phone", "phone_type", "phone_zones", "phone_fault"]
+    # In which country a number stands that begins with + and its code makes no difference.
+    places = regions.mask(numbers.str.startswith("+"), "")
+    pairs = pd.Series(list(zip(numbers, places, strict=True)), index=numbers.index, dtype=object)
+    forms = {(form, ""): row for form, row in _known_forms(known, names, numbers).items()}
+    zones: dict[int, str] = {}
+    forms |= {pair: normalise_phone(*pair, zones) for pair in pairs.unique() if pair not in forms}
+    return _columns(pairs, forms, names)
 
 
 def _columns(keys: pd.Series, forms: Mapping[Any, tuple[str | None, ...]], names: list[str]) -> pd.DataFrame:

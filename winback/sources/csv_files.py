@@ -31,6 +31,7 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 _EDGE_BYTES = 64 * 1024
 _BOM = b"\xef\xbb\xbf"
 _DELIMITERS = ",;\t|"
+_NO_DELIMITERS = '"\r\n\0'
 _FOREIGN = {
     b"\xff\xfe": "UTF-16 text: save it as UTF-8",
     b"\xfe\xff": "UTF-16 text: save it as UTF-8",
@@ -176,6 +177,10 @@ class _CsvFile:
         self, *, columns: Mapping[str, str], wanted: Wanted, delimiter: str | None
     ) -> tuple[bytes, Layout, str]:
         """Return the bytes of the header's line, where the columns stand, and the delimiter."""
+        if delimiter is not None and (not delimiter.isascii() or delimiter in _NO_DELIMITERS):
+            raise SourceMalformed(
+                self.source, f"delimiter {delimiter!r} cannot be one: name a comma, semicolon, tab or bar"
+            )
         with self._open() as stream:
             start = stream.read(_EDGE_BYTES)
         for magic, what in _FOREIGN.items():

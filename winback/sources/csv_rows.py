@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 # A quoted field that is still open after this many bytes was never meant to be one.
 MAX_RECORD_BYTES = 4 * MAX_FIELD_BYTES
 _LINE_BREAK = 10
+# Where rows begin and end is a matter of single bytes; only then are their fields read as UTF-8.
+_BYTEWISE = "latin-1"
 _SHOWN_CHARACTERS = 200
 
 
@@ -135,6 +137,11 @@ def _fast(data: bytes, first_line: int, layout: Layout, delimiter: str) -> Block
     return Block(rows, faults, len(data), len(breaks))
 
 
+def _as_text(line: bytes) -> str:
+    """Return a line for the csv module, which would take a carriage return for the end of the row."""
+    return line.decode(_BYTEWISE).replace("\r", "\0")
+
+
 @dataclass
 class _Careful:
     """The reader that takes a block line by line."""
@@ -166,28 +173,15 @@ class _Careful:
 
     def _take(self, lines: list[bytes], position: int, *, is_last: bool) -> int:
         """Read the record that begins at a line; return its lines, 0 when the next block is needed to know."""
-        number = self.first_line + position
         line = lines[position].removesuffix(b"\r")
         if not line:
             return 1
-        text = self._decoded(line, number)
-        if text is None:
-            return 1
+        text = _as_text(line)
         fields = text.split(self.delimiter) if '"' not in text else self._fields(text)
-        if fields is not None:
-            self._keep(fields, number, text)
-            return 1
-        return self._take_several(lines, position, text, is_last=is_last)
-
-    def _decoded(self, line: bytes, number: int) -> str | None:
-        if b"\0" in line:
-            self._fault(number, "nul_character", line.decode(errors="replace"))
-            return None
-        try:
-            return line.decode()
-        except UnicodeDecodeError:
-            self._fault(number, "bad_utf8", line.decode(errors="replace"))
-            return None
+        if fields is None:
+            return self._take_several(lines, position, is_last=is_last)
+        self._keep(fields, self.first_line + position, line)
+        return 1
 
     def _fields(self, text: str) -> list[str] | None:
         """Return the fields of one line; None when a quote is still open at its end."""
@@ -201,7 +195,7 @@ class _Careful:
         except csv.Error:
             return []
 
-    def _take_several(self, lines: list[bytes], position: int, text: str, *, is_last: bool) -> int:
+    def _take_several(self, lines: list[bytes], position: int, *, is_last: bool) -> int:
         """Read a record whose quoted field runs on; where that makes no proper row, its first line alone is bad."""
         number = self.first_line + position
         size, quotes = len(lines[position]), lines[position].count(b'"')
@@ -211,31 +205,47 @@ class _Careful:
             if size > MAX_RECORD_BYTES:
                 break
             if quotes % 2 == 0:
-                fields = self._joined(lines[position : end + 1])
+                record = lines[position : end + 1]
+                fields = self._joined(record)
                 if fields is None:
                     break
-                self._keep(fields, number, text)
+                self._keep(fields, number, b"\n".join(record))
                 return end + 1 - position
         else:
             if not is_last:
                 return 0
-        self._fault(number, "unclosed_quote", text)
+        self._fault(number, "unclosed_quote", lines[position].decode(errors="replace"))
         return 1
 
     def _joined(self, lines: list[bytes]) -> list[str] | None:
         """Return the fields of a record of several lines, None if they are no proper row."""
         try:
-            texts = [line.decode() + "\n" for line in lines]
+            texts = [_as_text(line) + "\n" for line in [*lines[:-1], lines[-1].removesuffix(b"\r")]]
             record = list(csv.reader(texts, delimiter=self.delimiter, strict=True))
-        except (UnicodeDecodeError, csv.Error):
+        except csv.Error:
             return None
         is_row = len(record) == 1 and len(record[0]) == self.layout.width
         return record[0] if is_row else None
 
-    def _keep(self, fields: list[str], number: int, text: str) -> None:
+    def _keep(self, fields: list[str], number: int, raw: bytes) -> None:
+        """Keep a record, or say why not: its bytes, its fields or their size."""
+        shown = raw.decode(errors="replace")
+        if b"\0" in raw:
+            self._fault(number, "nul_character", shown)
+            return
+        if b"\r" in raw:
+            fields = [value.replace("\0", "\r") for value in fields]
+        if not raw.isascii():
+            try:
+                fields = [value.encode(_BYTEWISE).decode() for value in fields]
+            except UnicodeDecodeError:
+                self._fault(number, "bad_utf8", shown)
+                return
         if len(fields) != self.layout.width:
-            is_oversize = len(text) > MAX_FIELD_BYTES and not fields
-            self._fault(number, "oversize_field" if is_oversize else "ragged_row" if fields else "unreadable_row", text)
+            is_oversize = len(raw) > MAX_FIELD_BYTES and not fields
+            self._fault(
+                number, "oversize_field" if is_oversize else "ragged_row" if fields else "unreadable_row", shown
+            )
             return
         for place, value in enumerate(fields):
             if len(value) > MAX_FIELD_BYTES // 4 and len(value.encode()) > MAX_FIELD_BYTES:
