@@ -6,8 +6,8 @@ group counted by what it was sent instead of by what it was drawn for (intention
 
 References
 ----------
-Newcombe 1998, interval estimation for the difference between independent proportions (hybrid score), through
-statsmodels; `facts/model.md` section 7 (checked there on the Hillstrom experiment).
+Newcombe 1998, interval estimation for the difference between independent proportions (hybrid score), and Wilson 1927
+for one proportion, both through statsmodels; `facts/model.md` section 7 (checked there on the Hillstrom experiment).
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
 from scipy import stats
-from statsmodels.stats.proportion import confint_proportions_2indep
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from winback.core.hold_out import CONTROL, TREATED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import pandas as pd
+    from numpy.typing import NDArray
 
 RATIO_ALARM = 0.001
 CONFIDENCE = 0.95
@@ -73,6 +75,32 @@ def count(cycles: pd.DataFrame) -> dict[str, tuple[int, int]]:
     return {str(arm): (int(row["size"]), int(row["sum"])) for arm, row in by_arm.iterrows()}
 
 
+def returned_within(cycles: pd.DataFrame, active_days: pd.DataFrame, *, window_days: int) -> NDArray[np.bool_]:
+    """Return for each cycle whether its contact was active within ``window_days`` days, the day it was opened included.
+
+    Parameters
+    ----------
+    cycles : customer_id, opened_on; any order, a contact may have several
+    active_days : customer_id, occurred_on of the behaviours that count as a return
+    window_days : the same for both arms; a cycle opened less than that long ago is none to ask about
+    """
+    opened = pd.DataFrame({"row": np.arange(len(cycles)), "customer_id": cycles["customer_id"].to_numpy()})
+    opened["opened_on"] = cycles["opened_on"].to_numpy("datetime64[s]")
+    pairs = opened.merge(active_days[["customer_id", "occurred_on"]], on="customer_id")
+    after_days = (pairs["occurred_on"] - pairs["opened_on"]).dt.days
+    has_returned = np.zeros(len(cycles), dtype=bool)
+    has_returned[pairs.loc[(after_days >= 0) & (after_days < window_days), "row"].to_numpy()] = True
+    return has_returned
+
+
+def rate_interval(returns: int, contacts: int) -> tuple[float, float]:
+    """Return the 95 % interval of one arm's return rate (Wilson's score interval); NaN without contacts."""
+    if not contacts:
+        return math.nan, math.nan
+    low, high = proportion_confint(returns, contacts, alpha=1 - CONFIDENCE, method="wilson")
+    return float(low), float(high)
+
+
 def sample_ratio_p(treated: int, control: int, *, control_share: float) -> float:
     """Return the chance of a split at least as uneven as this one if the share was as planned (χ², one degree)."""
     total = treated + control
@@ -80,6 +108,14 @@ def sample_ratio_p(treated: int, control: int, *, control_share: float) -> float
         return math.nan
     expected = [total * (1 - control_share), total * control_share]
     return float(stats.chisquare([treated, control], expected).pvalue)
+
+
+def base_rate(returns: int, contacts: int) -> float:
+    """Return the rate to plan with, from the control group seen so far: never 0 or 1, a half before anybody was seen.
+
+    Laplace's rule of succession. No return among few contacts does not mean that a single one would prove something.
+    """
+    return (returns + 1) / (contacts + 2)
 
 
 def detectable_difference(treated: int, control: int, *, base_rate: float) -> float:
@@ -127,7 +163,6 @@ def lift(counts: Mapping[str, tuple[int, int]], *, control_share: float, planned
             treated_returns, treated, control_returns, control, method="newcomb", compare="diff", alpha=1 - CONFIDENCE
         )
     ratio_p = sample_ratio_p(treated, control, control_share=control_share)
-    base_rate = control_returns / control if control else math.nan
     return Lift(
         treated=treated,
         treated_returns=treated_returns,
@@ -137,7 +172,7 @@ def lift(counts: Mapping[str, tuple[int, int]], *, control_share: float, planned
         low=float(low),
         high=float(high),
         ratio_p=ratio_p,
-        detectable=detectable_difference(treated, control, base_rate=base_rate) if control else math.nan,
+        detectable=detectable_difference(treated, control, base_rate=base_rate(control_returns, control)),
         verdict=_verdict(treated, control, ratio_p=ratio_p, planned=planned),
     )
 
