@@ -137,7 +137,7 @@ class Work:
         counts = Counter(self.counts)
         counts.update(self.feed.counts if self.feed is not None else {})
         notes = [self.hold.detail] if self.hold else []
-        notes += [f"{rule}: {count:,} rows" for rule, count in rules.most_common()]
+        notes += [f"{rule}: {count:,} row{'s' * (count > 1)}" for rule, count in rules.most_common()]
         notes += [f"accepted by a person tonight: {', '.join(self.accepted)}"] if self.accepted else []
         return SyncedSource(
             name=self.name,

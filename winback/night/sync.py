@@ -14,13 +14,15 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from winback.configuration import EventSource
 from winback.core.feed_guards import Hold, day_ends_at
 from winback.core.row_rules import STANDARD_BEHAVIOURS
 from winback.core.sieve import faults_frame, mask
 from winback.errors import SourceError, SourceUnavailable
-from winback.ledger import diary, loads, people
+from winback.ledger import diary, loads, people, refusals
 from winback.ledger.loads import Load, Override
 from winback.night.check import read_programmes
 from winback.night.judge_feeds import accepted_holds, judge_feed
@@ -90,6 +92,7 @@ def sync(
         progress("sync", done, len(works))
         _read(work, project, ledger, as_of=as_of, now=now, known=known)
         _judge(work, project, as_of, accepted)
+    _leave_out_erased(ledger, works)
     _store_events(store, works, project, as_of, accepted)
     with ledger.writing() as connection:
         for work in works:
@@ -102,7 +105,11 @@ def sync(
 def _known_behaviours(project: Project) -> list[str]:
     """Return what an event may be: the usual behaviours, those the sources declare and those any policy names."""
     found, _ = read_programmes(project.root)
-    named = {name for _, programme in found for name in (*programme.trigger.behaviours, *programme.trigger.weak)}
+    named = {
+        name
+        for _, programme in found
+        for name in (*programme.trigger.behaviours, *programme.trigger.weak, *programme.return_behaviours)
+    }
     declared = {source.behaviour for source in project.config.sources.events if source.behaviour}
     return sorted(STANDARD_BEHAVIOURS | named | declared)
 
@@ -159,6 +166,20 @@ def _judge(work: Work, project: Project, as_of: date, accepted: set[tuple[str, s
             before=work.before,
             is_accepted=lambda kind: (kind, work.name) in accepted,
         )
+
+
+def _leave_out_erased(ledger: Ledger, works: list[Work]) -> None:
+    """Take the events of those who asked to be forgotten out of what was read, and count them."""
+    with ledger.reading() as connection:
+        for work in works:
+            if work.feed is None or work.feed.events is None:
+                continue
+            ids = work.feed.events["customer_id"]
+            erased = refusals.erased_among(connection, pc.unique(ids).to_pylist(), pepper=ledger.pepper)
+            if erased:
+                kept = work.feed.events.filter(pc.invert(pc.is_in(ids, pa.array(sorted(erased), pa.string()))))
+                work.counts["erased"] += len(ids) - len(kept)
+                work.feed.events = kept
 
 
 def _store_events(
