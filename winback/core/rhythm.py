@@ -90,9 +90,9 @@ class Rhythm:
         return np.asarray((1 - stopped(self.stop, now)) * (1 - lasting))
 
 
-def stopped(stop: ArrayLike, survival: ArrayLike) -> Floats:
+def stopped(stop: float | Floats, survival: float | Floats) -> Floats:
     """Return the chance of having stopped: Bayes' rule with prior ``stop`` and likelihood ``survival`` if active."""
-    return np.asarray(stop / (stop + (1 - np.asarray(stop)) * survival))
+    return np.asarray(stop / (stop + (1 - stop) * survival), dtype=np.float64)
 
 
 def posterior(
@@ -189,4 +189,5 @@ def _add_up(codes: NDArray[np.intp], units: Integers, groups: int) -> Integers:
 def silences(last_on: pd.Series, as_of: object) -> Integers:
     """Return the whole days between each last active day and ``as_of``."""
     today = np.datetime64(str(as_of), "D")
-    return (today - last_on.to_numpy().astype("datetime64[D]")).astype(np.int64)
+    days: Integers = (today - last_on.to_numpy().astype("datetime64[D]")).astype(np.int64)
+    return days

@@ -6,7 +6,7 @@ in the sentence that is not a stored one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 ONE_PERCENT = 0.01
-Text = pa.Array | str
+Text: TypeAlias = "pa.Array | str"
 
 
 def ordinal(number: int) -> str:
