@@ -152,11 +152,12 @@ def normalise_phone(number: str, region: str, zones: dict[int, str] | None = Non
 
 def _zones_of(number: phonenumbers.PhoneNumber, kind: int, zones: dict[int, str]) -> str:
     """Return the zones a number may be in. A number tied to no place may be anywhere in its country: asked once."""
-    if phonenumbers.is_number_type_geographical(kind, number.country_code):
+    code = number.country_code or 0  # a number that was read has one
+    if phonenumbers.is_number_type_geographical(kind, code):
         return _joined(phone_timezones.time_zones_for_geographical_number(number))
-    if number.country_code not in zones:
-        zones[number.country_code] = _joined(phone_timezones.time_zones_for_number(number))
-    return zones[number.country_code]
+    if code not in zones:
+        zones[code] = _joined(phone_timezones.time_zones_for_number(number))
+    return zones[code]
 
 
 def _joined(zones: Iterable[str]) -> str:
@@ -185,7 +186,11 @@ def normalise_phones(numbers: pd.Series, regions: pd.Series, *, known: pd.DataFr
     pairs = pd.Series(list(zip(numbers, places, strict=True)), index=numbers.index, dtype=object)
     forms = {(form, ""): row for form, row in _known_forms(known, names, numbers).items()}
     zones: dict[int, str] = {}
-    forms |= {pair: normalise_phone(*pair, zones) for pair in pairs.unique() if pair not in forms}
+    forms |= {
+        (number, region): normalise_phone(number, region, zones)
+        for number, region in pairs.unique()
+        if (number, region) not in forms
+    }
     return _columns(pairs, forms, names)
 
 

@@ -61,7 +61,7 @@ def judge_feed(
     before : the loads of earlier nights, newest first
     is_accepted : whether a kind of hold is accepted for this source tonight
     """
-    accepted = []
+    accepted: list[str] = []
     for hold in _holds(feed, source, project=project, as_of=as_of, before=before):
         if not is_accepted(hold.kind):
             return hold, accepted
