@@ -75,6 +75,7 @@ def numbers(result, arm):
 
 @pytest.mark.parametrize(("day", "returns"), [(99, 0), (100, 1), (109, 1), (110, 0)])
 def test_a_return_counts_from_the_opening_day_until_the_window_ends(world, day, returns):
+    world.open("control", "earlier", day=OPENED - 20)
     world.open("treated", "ann")
     world.happen(purchase("ann", day))
     assert numbers(world.measure(OPENED + 50), "treated") == (1, returns)
@@ -94,6 +95,17 @@ def test_only_what_ends_a_cycle_is_a_return(world, behaviour, returns):
     world.open("treated", "ann")
     world.happen(Event("ann", behaviour, at(OPENED + 1)))
     assert numbers(world.measure(OPENED + 50), "treated") == (1, returns)
+
+
+def test_what_counts_for_another_programme_is_no_return_here(world):
+    text = POLICY.format(share=0.5, horizon=60).replace("winback", "letters").replace("purchase, visit", "click")
+    (world.root / "policies" / "letters.yaml").write_text(text, encoding="utf-8")
+    world.open("treated", "ann")
+    world.open("treated", "ben", programme="letters")
+    world.happen(Event("ann", "click", at(OPENED + 1)), Event("ben", "click", at(OPENED + 1)))
+    project = load_project(world.root, {})
+    results = measure(project, world.ledger, world.store, as_of=on(OPENED + 50), window_days=WINDOW)
+    assert {one["programme"]: numbers(one, "treated") for one in results} == {"winback": (1, 0), "letters": (1, 1)}
 
 
 def test_people_count_in_the_arm_drawn_for_them_whatever_became_of_the_cycle(world):
