@@ -11,11 +11,12 @@ References
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from winback.core.matching import places, rows_at
 from winback.core.reasons import Reason
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ REASONS = (
 RANK = {reason.value: place for place, reason in enumerate(REASONS)}
 PERMITTED = len(REASONS)
 NAMES = np.array([*(reason.value for reason in REASONS), ""], dtype=object)
+VERDICT = pd.CategoricalDtype(NAMES)
+"""What stands against a send, the strongest first; the codes are the ranks."""
 
 GRANTED = "granted"
 WITHDRAWN = "withdrawn"
@@ -76,8 +79,8 @@ def evaluate(
 
     Returns
     -------
-    customer_id; `email`, `sms`, `whatsapp`: a reason's value, "" where a send is permitted; has_email, has_sms,
-    has_whatsapp: is there a usable address; is_sunset: sunset on some channel.
+    customer_id; `email`, `sms`, `whatsapp` (of :data:`VERDICT`): a reason's value, "" where a send is permitted;
+    has_email, has_sms, has_whatsapp: is there a usable address; is_sunset: sunset on some channel.
     """
     in_force = _in_force(suppressions, programme=programme, as_of=as_of)
     suppressed = {channel: _suppression_ranks(contacts, in_force, channel) for channel in CHANNELS}
@@ -85,15 +88,17 @@ def evaluate(
     erased = np.logical_or.reduce([ranks == RANK[Reason.ERASED] for ranks in suppressed.values()])
     found: dict[str, object] = {"customer_id": contacts["customer_id"].to_numpy()}
     has_address = _addresses(contacts)
+    country = _countries(contacts)
     newest = _newest(consents, purpose=purpose, as_of=as_of)
+    sunsets = in_force[in_force["reason"] == Reason.SUNSETTED.value]
     is_sunset = np.zeros(len(contacts), dtype=bool)
     for channel in CHANNELS:
-        consent = _consent_ranks(contacts, newest, channel, rules=rules, as_of=as_of)
+        consent = _consent_ranks(contacts, newest, channel, country, rules=rules, as_of=as_of)
         missing = ~has_address[channel]
         # Whom no message could reach anyway needs no consent record to be told apart.
         unasked = missing & (consent == RANK[Reason.NO_CONSENT_RECORD])
         consent = np.where(unasked, PERMITTED, consent)
-        blocked = _is_blocked(contacts, channel, rules=rules, as_of=as_of)
+        blocked = _is_blocked(contacts, channel, country, rules=rules, as_of=as_of)
         ranks = np.minimum.reduce(
             [
                 suppressed[channel],
@@ -103,8 +108,8 @@ def evaluate(
                 np.where(erased, RANK[Reason.ERASED], PERMITTED),
             ]
         )
-        is_sunset |= _is_sunset(contacts, in_force, channel)
-        found[channel] = pd.array(NAMES[ranks], dtype="str")
+        is_sunset |= _suppression_ranks(contacts, sunsets, channel) < PERMITTED
+        found[channel] = pd.Categorical.from_codes(ranks, dtype=VERDICT)
         found[f"has_{channel}"] = has_address[channel]
     return pd.DataFrame({**found, "is_sunset": is_sunset})
 
@@ -127,22 +132,20 @@ def for_steps(
     reachable = np.zeros(len(verdicts), dtype=bool)
     for k, step in enumerate(programme.ladder.steps, start=1):
         usable = [channel for channel in step.channels if channel in available]
-        ranks = [_ranks(verdicts[channel]) for channel in usable] or [np.full(len(verdicts), RANK[Reason.UNREACHABLE])]
+        ranks = [verdicts[channel].cat.codes.to_numpy() for channel in usable]
+        ranks = ranks or [np.full(len(verdicts), RANK[Reason.UNREACHABLE])]
         outside = ~countries.isin(step.countries).to_numpy(bool) if step.countries else np.zeros(len(verdicts), bool)
         is_usable = [(rank == PERMITTED) & ~outside for rank in ranks]
-        strongest = np.minimum.reduce([np.where(rank == PERMITTED, PERMITTED, rank) for rank in ranks])
+        strongest = np.minimum.reduce(ranks)
         strongest = np.where(outside, np.minimum(strongest, RANK[Reason.COUNTRY_BLOCKED]), strongest)
         permitted = np.logical_or.reduce(is_usable)
-        found[f"channel_{k}"] = np.select(is_usable, usable, "") if usable else np.full(len(verdicts), "")
-        found[f"permission_{k}"] = pd.array(np.where(permitted, "", NAMES[strongest]), dtype="str")
+        first = np.argmax([*is_usable[: len(usable)], np.ones(len(verdicts), dtype=bool)], axis=0)  # the last: none
+        found[f"channel_{k}"] = pd.Categorical.from_codes(first, categories=[*usable, ""])
+        found[f"permission_{k}"] = pd.Categorical.from_codes(np.where(permitted, PERMITTED, strongest), dtype=VERDICT)
         found[f"is_permitted_{k}"] = permitted
         for channel in usable:
             reachable |= verdicts[f"has_{channel}"].to_numpy(bool)
     return pd.DataFrame({**found, "is_reachable": reachable, "is_sunset": verdicts["is_sunset"].to_numpy(bool)})
-
-
-def _ranks(reasons: pd.Series[str]) -> NDArray[np.int64]:
-    return np.asarray(reasons.map(RANK).fillna(PERMITTED), dtype=np.int64)
 
 
 def _addresses(contacts: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
@@ -173,7 +176,8 @@ def _matches(contacts: pd.DataFrame, rows: pd.DataFrame, column: str) -> NDArray
     if rows.empty or column not in contacts:
         return np.full(len(contacts), PERMITTED)
     strongest = rows.groupby("key")["rank"].min()
-    return np.asarray(contacts[column].map(strongest).fillna(PERMITTED), dtype=np.int64)
+    at = places(contacts[column], strongest.index)
+    return np.where(at >= 0, strongest.to_numpy()[at], PERMITTED)
 
 
 def _suppression_ranks(contacts: pd.DataFrame, rows: pd.DataFrame, channel: str) -> NDArray[np.int64]:
@@ -191,11 +195,6 @@ def _suppression_ranks(contacts: pd.DataFrame, rows: pd.DataFrame, channel: str)
     return np.asarray(np.minimum.reduce(found), dtype=np.int64)
 
 
-def _is_sunset(contacts: pd.DataFrame, rows: pd.DataFrame, channel: str) -> NDArray[np.bool_]:
-    sunset = rows[rows["reason"] == Reason.SUNSETTED.value]
-    return _suppression_ranks(contacts, sunset, channel) < PERMITTED
-
-
 def _newest(consents: pd.DataFrame, *, purpose: str, as_of: date) -> pd.DataFrame:
     """Return the newest consent record a (customer, channel) for a purpose; at the same instant the withdrawal wins."""
     rows = consents[consents["purpose"] == purpose].copy()
@@ -206,56 +205,63 @@ def _newest(consents: pd.DataFrame, *, purpose: str, as_of: date) -> pd.DataFram
     rows["at"] = at.fillna(pd.Timestamp.max.tz_localize("UTC").floor("D")).dt.as_unit("us")
     rows["is_no"] = no
     rows = rows[no | (at < end_of_day).to_numpy(bool)]
+    if not rows.duplicated(["customer_id", "channel"]).any():
+        return rows
     return rows.sort_values(["at", "is_no", "basis"]).drop_duplicates(["customer_id", "channel"], keep="last")
 
 
+class _Countries(NamedTuple):
+    """The distinct countries of some contacts, and which of them each contact's is."""
+
+    codes: NDArray[np.int64]
+    names: NDArray[np.object_]
+
+
 def _consent_ranks(
-    contacts: pd.DataFrame, newest: pd.DataFrame, channel: str, *, rules: CountryRules, as_of: date
+    contacts: pd.DataFrame, newest: pd.DataFrame, channel: str, country: _Countries, *, rules: CountryRules, as_of: date
 ) -> NDArray[np.int64]:
     """Return what the consent record of a channel says: permitted, withdrawn, expired, or no record that proves it."""
-    mine = newest[newest["channel"] == channel].set_index("customer_id").reindex(contacts["customer_id"])
-    basis = mine["basis"].astype("str").fillna("").str.lower().to_numpy(object)
-    at = pd.to_datetime(mine["at"], utc=True).dt.tz_localize(None).dt.normalize()
-    base = at.to_numpy("datetime64[D]")
+    records = newest[newest["channel"] == channel]
+    at = places(contacts["customer_id"], records["customer_id"])
+    mine = rows_at(records[["basis", "at", "is_no"]], at)
+    basis, bases = pd.factorize(mine["basis"].astype("str").fillna("").str.lower().to_numpy(object))
+    given = pd.to_datetime(mine["at"], utc=True).dt.tz_localize(None).dt.normalize().to_numpy("datetime64[D]")
     if "last_purchase_on" in contacts:
         bought = contacts["last_purchase_on"].to_numpy("datetime64[D]")
-        base = np.where(np.isin(basis, BASES_OF_A_PURCHASE), np.fmax(base, bought), base)
-    no = mine["is_no"].fillna(value=False).to_numpy(bool)
-    known = mine["status"].notna().to_numpy(bool)
-    accepted = np.zeros(len(contacts), dtype=bool)
-    expired = np.zeros(len(contacts), dtype=bool)
-    countries = _countries(contacts)
-    for country in pd.unique(countries):
-        here = countries == country
-        rule = rules.rule(country, channel, as_of)
+        given = np.where(np.isin(bases, BASES_OF_A_PURCHASE)[basis], np.fmax(given, bought), given)
+    # One cell a country and basis: is it accepted, and since when must it have been given?
+    accepted = np.zeros((len(country.names), len(bases)), dtype=bool)
+    since = np.full(accepted.shape, np.datetime64("NaT", "D"))
+    for row, name in enumerate(country.names):
+        rule = rules.rule(name, channel, as_of)
         if rule is None or rule.is_blocked:
             continue
-        accepted |= here & np.isin(basis, rule.bases)
+        accepted[row] = np.isin(bases, rule.bases)
         for kind, days in rule.expires.items():
-            too_old = base < np.datetime64(as_of) - np.timedelta64(days, "D")
-            expired |= here & (basis == kind) & too_old
+            since[row, bases == kind] = np.datetime64(as_of) - np.timedelta64(days, "D")
+    is_accepted = (at >= 0) & accepted[country.codes, basis]
+    is_too_old = given < since[country.codes, basis]
     return np.select(
-        [no, known & accepted & expired, known & accepted],
+        [mine["is_no"].fillna(value=False).to_numpy(bool), is_accepted & is_too_old, is_accepted],
         [RANK[Reason.CONSENT_WITHDRAWN], RANK[Reason.CONSENT_EXPIRED], PERMITTED],
         RANK[Reason.NO_CONSENT_RECORD],
     )
 
 
-def _countries(contacts: pd.DataFrame) -> NDArray[np.object_]:
+def _countries(contacts: pd.DataFrame) -> _Countries:
     """Return each contact's country, `*` where unknown; an unknown country with a +1 number counts as the US."""
     country = contacts["country"].astype("str").fillna("").str.upper()
     american = (country == "") & contacts["phone"].astype("str").fillna("").str.startswith("+1")
-    return np.asarray(country.mask(american, "US").replace("", "*"), dtype=object)
+    codes, names = pd.factorize(country.mask(american, "US").replace("", "*"))
+    return _Countries(np.asarray(codes, dtype=np.int64), np.asarray(names, dtype=object))
 
 
-def _is_blocked(contacts: pd.DataFrame, channel: str, *, rules: CountryRules, as_of: date) -> NDArray[np.bool_]:
+def _is_blocked(
+    contacts: pd.DataFrame, channel: str, country: _Countries, *, rules: CountryRules, as_of: date
+) -> NDArray[np.bool_]:
     """Return to whom no marketing goes on a channel, by country or by the number's prefix."""
-    countries = _countries(contacts)
-    blocked = np.zeros(len(contacts), dtype=bool)
-    for country in pd.unique(countries):
-        rule = rules.rule(country, channel, as_of)
-        if rule is None or rule.is_blocked:
-            blocked |= countries == country
+    in_force = [rules.rule(name, channel, as_of) for name in country.names]
+    blocked = np.array([rule is None or rule.is_blocked for rule in in_force], dtype=bool)[country.codes]
     prefixes = rules.blocked_prefixes(channel, as_of)
     if prefixes:
         blocked |= contacts["phone"].astype("str").fillna("").str.startswith(prefixes).to_numpy(bool)
