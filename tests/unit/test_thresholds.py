@@ -238,4 +238,7 @@ def test_the_season_is_let_in_by_the_policy_and_by_the_gate():
 
 def test_nobody_to_assess_gives_the_columns():
     assert tuple(rhythms(customers({})).columns) == RHYTHM_COLUMNS
-    assert rhythms(customers({})).empty
+    nobody, somebody = rhythms(customers({})), rhythms(customers({"a": [1, 9, 20]}))
+    assert nobody.empty
+    # Columns without a type make the whole night's facts untyped where a shard holds nobody.
+    assert nobody.dtypes.to_dict() == somebody.dtypes.to_dict()

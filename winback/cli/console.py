@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 import sys
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -46,6 +48,14 @@ class Session:
     is_quiet: bool
     started_at: datetime
 
+    @property
+    def actor(self) -> str:
+        """Who is at the command line, for the audit log."""
+        try:
+            return f"cli:{getpass.getuser()}"
+        except (KeyError, OSError):  # a container may run under a number without a name
+            return f"cli:{os.getuid()}"
+
     def project(self) -> Project:
         """Return the project this command works on."""
         from winback.settings import load_project
@@ -67,6 +77,13 @@ class Session:
             zone = project.config.business.timezone
             raise UsageError(f"--as-of {as_of} is in the future: today is {today} in {zone}. Name a day that has come.")
         return as_of or today
+
+
+def plain(text: object) -> str:
+    """Return a text that rich shows as it is: square brackets in it are no markup."""
+    from rich.markup import escape
+
+    return escape(str(text))
 
 
 _SESSION: ContextVar[Session] = ContextVar("session")

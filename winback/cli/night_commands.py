@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from datetime import date  # noqa: TC003  cyclopts reads the annotations at run time
 from pathlib import Path  # noqa: TC003  cyclopts reads the annotations at run time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from winback.cli.console import Answer, counts_table, progress, session
+from cyclopts import Parameter, validators
+
+from winback.cli.console import Answer, counts_table, plain, progress, session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cyclopts import App
+
+# There are 1,024 buckets, so this is the finest split there is.
+Shards = Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=1024))]
 
 
 def register(app: App) -> None:
@@ -44,18 +49,26 @@ def sync(
     day = session().day(project, as_of)
     accepted = _accepted(accept_volume or (), accept or ())
     with progress() as step:
-        synced = sync_sources(project, as_of=day, now=session().started_at, accept=accepted, progress=step)
+        synced = sync_sources(
+            project, as_of=day, now=session().started_at, accept=accepted, actor=session().actor, progress=step
+        )
     held = [source["name"] for source in synced["sources"] if source["held"]]
     columns = ["source", "read", "new", "quarantined", "newest event", "held"]
     keys = ["name", "read", "new", "quarantined", "max_occurred_at", "held"]
     rows = [[source[key] for key in keys] for source in synced["sources"]]
-    details = [f"[bold]{item['name']}[/bold]: {item['detail']}" for item in synced["sources"] if item["detail"]]
+    details = [f"[bold]{item['name']}[/bold]: {plain(item['detail'])}" for item in synced["sources"] if item["detail"]]
     return Answer(
         data=synced, words="\n".join(details), tables=[("Sources", columns, rows)], exit_code=4 if held else 0
     )
 
 
-def plan(*, as_of: date | None = None, out: Path | None = None, shards: int | None = None) -> Answer:
+def plan(
+    *,
+    as_of: date | None = None,
+    out: Path | None = None,
+    accept: list[str] | None = None,
+    shards: Shards = None,
+) -> Answer:
     """Work out what a night would do, and write nothing but the plan.
 
     Parameters
@@ -64,6 +77,8 @@ def plan(*, as_of: date | None = None, out: Path | None = None, shards: int | No
         The business day, default today.
     out
         Where to write the plan (JSON) for `winback apply`.
+    accept
+        growth:DATE or sunsets:DATE, once a person has looked at why the guard refused.
     shards
         Into how many parts the customers are split; changes memory and speed, never a decision.
     """
@@ -72,11 +87,19 @@ def plan(*, as_of: date | None = None, out: Path | None = None, shards: int | No
     project = session().project()
     day = session().day(project, as_of)
     with progress() as step:
-        summary = make_plan(project, as_of=day, now=session().started_at, shards=shards, out=out, progress=step)
+        summary = make_plan(
+            project,
+            as_of=day,
+            now=session().started_at,
+            shards=shards,
+            out=out,
+            accept=accept or (),
+            progress=step,
+        )
     words = [f"Plan [bold]{summary['plan_hash']}[/bold] for {day}: {summary['contacts']:,} contacts."]
-    words += [f"guard {guard['name']}: {guard['detail']}" for guard in summary["guards"] if not guard["ok"]]
+    words += _held_words(summary)
     if out is not None:
-        words.append(f"Written to {out}. Next: winback apply {out}")
+        words.append(plain(f"Written to {out}. Next: winback apply {out}"))
     return Answer(data=summary, words="\n".join(words), tables=_decision_tables(summary))
 
 
@@ -84,7 +107,11 @@ def _decision_tables(summary: Mapping[str, Any]) -> list[tuple[str, list[str], l
     return [counts_table("Decisions", summary["decisions"]), counts_table("Reasons", summary["reasons"])]
 
 
-def apply(plan_file: Path, *, confirm_count: int | None = None) -> Answer:
+def _held_words(summary: Mapping[str, Any]) -> list[str]:
+    return [f"[bold]{held['name']}[/bold] held: {plain(held['detail'])}" for held in summary["held"]]
+
+
+def apply(plan_file: Path, *, confirm_count: int | None = None, allow_backdated: bool = False) -> Answer:
     """Queue and deliver a plan; refused when data, policy or consent changed since.
 
     Parameters
@@ -93,12 +120,22 @@ def apply(plan_file: Path, *, confirm_count: int | None = None) -> Answer:
         The JSON that `winback plan --out` wrote.
     confirm_count
         How many messages you expect to be sent; needed when the plan wants approval.
+    allow_backdated
+        Carry out the plan of a day before yesterday, too.
     """
     from winback.night.run import apply_plan
 
     project = session().project()
     with progress() as step:
-        report = apply_plan(project, plan_file, now=session().started_at, confirm_count=confirm_count, progress=step)
+        report = apply_plan(
+            project,
+            plan_file,
+            now=session().started_at,
+            allow_backdated=allow_backdated,
+            confirm_count=confirm_count,
+            actor=session().actor,
+            progress=step,
+        )
     return _report_answer(report)
 
 
@@ -109,7 +146,7 @@ def run(
     confirm_count: int | None = None,
     accept_volume: list[str] | None = None,
     accept: list[str] | None = None,
-    shards: int | None = None,
+    shards: Shards = None,
 ) -> Answer:
     """Do the whole night: sync, assess, plan, guards, deliver, settle.
 
@@ -126,7 +163,7 @@ def run(
     accept_volume
         SOURCE:DATE whose unusual volume a person has looked at (written to the audit log).
     accept
-        KIND:SOURCE:DATE for the other guards (empty, stale, quarantine), or growth:DATE.
+        KIND:SOURCE:DATE for the other guards (empty, stale, quarantine), or growth:DATE, sunsets:DATE.
     shards
         Into how many parts the customers are split; changes memory and speed, never a decision.
     """
@@ -143,6 +180,7 @@ def run(
             confirm_count=confirm_count,
             accept=_accepted(accept_volume or (), accept or ()),
             shards=shards,
+            actor=session().actor,
             progress=step,
         )
     return _report_answer(report)
@@ -150,8 +188,8 @@ def run(
 
 def _report_answer(report: Mapping[str, Any]) -> Answer:
     words = [f"Night of [bold]{report['as_of']}[/bold], plan {report['plan_hash']}: {report['contacts']:,} contacts."]
-    words += [f"[bold]{held['name']}[/bold] held: {held['detail']}" for held in report["held"]]
-    words += report["notes"]
+    words += _held_words(report)
+    words += [plain(note) for note in report["notes"]]
     states = ", ".join(f"{state} {count:,}" for state, count in sorted(report["messages"].items())) or "none"
     words.append(f"Messages: {states}. New tonight: {report['new_messages']:,}. {report['seconds']:.1f} s.")
     return Answer(data=report, words="\n".join(words), tables=_decision_tables(report), exit_code=report["exit_code"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Literal
 
 from winback.cli.console import Answer, session
@@ -34,8 +33,10 @@ def suppress(
     from winback.night.refuse import suppress as refuse
 
     now = session().started_at
-    result = refuse(session().project(), who, channel=channel, reason=reason, actor=getpass.getuser(), now=now)
-    words = f"Suppressed from now on ({result['channel']}); {result['messages']} queued messages are stopped."
+    result = refuse(session().project(), who, channel=channel, reason=reason, actor=session().actor, now=now)
+    words = f"Suppressed from now on ({result['channel']}). What is queued is stopped at the gate, too."
+    if not result["new"]:
+        words = f"Suppressed already ({result['channel']}); nothing had to be changed."
     return Answer(data=result, words=words)
 
 
@@ -49,7 +50,7 @@ def forget(customer: str) -> Answer:
     """
     from winback.night.refuse import forget as erase
 
-    result = erase(session().project(), customer, actor=getpass.getuser(), now=session().started_at)
+    result = erase(session().project(), customer, actor=session().actor, now=session().started_at)
     return Answer(data=result, words="Erased. A keyed hash of each address stays on the suppression list.")
 
 
@@ -63,7 +64,7 @@ def stop(*, reason: str = "stopped by hand") -> Answer:
     """
     from winback.night.refuse import press_stop
 
-    result = press_stop(session().project(), reason=reason, actor=getpass.getuser(), now=session().started_at)
+    result = press_stop(session().project(), reason=reason, actor=session().actor, now=session().started_at)
     return Answer(data=result, words="Stopped. Nothing more is sent until `winback resume --reason ...`.")
 
 
@@ -77,5 +78,5 @@ def resume(*, reason: str) -> Answer:
     """
     from winback.night.refuse import release_stop
 
-    result = release_stop(session().project(), reason=reason, actor=getpass.getuser(), now=session().started_at)
+    result = release_stop(session().project(), reason=reason, actor=session().actor, now=session().started_at)
     return Answer(data=result, words="Released. The next night, or `winback deliver`, sends again.")

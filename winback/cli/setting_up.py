@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App
 
-from winback.cli.console import Answer, session
+from winback.cli.console import Answer, plain, session
 
 if TYPE_CHECKING:
     from winback.errors import Fault
@@ -38,15 +38,17 @@ def init(directory: Path, *, sample: int = 0, seed: int = 1) -> Answer:
         Another number makes another shop.
     """
     from datetime import timedelta
+    from zoneinfo import ZoneInfo
 
+    from winback.sample.planted import TIMEZONE
     from winback.sample.scaffold import scaffold
 
-    yesterday = session().started_at.date() - timedelta(days=1)
+    yesterday = session().started_at.astimezone(ZoneInfo(TIMEZONE)).date() - timedelta(days=1)
     files = scaffold(directory, customers=sample, ends_on=yesterday, seed=seed)
     next_step = f"Next: winback --project {directory} " + ("run" if sample else "check")
     return Answer(
         data={"directory": str(directory), "customers": sample, "files": [str(file) for file in files]},
-        words=f"Made {directory} with {len(files)} files. {next_step}",
+        words=plain(f"Made {directory} with {len(files)} files. {next_step}"),
     )
 
 
@@ -59,7 +61,7 @@ def check() -> Answer:
 
 
 def _faults_answer(faults: list[Fault]) -> Answer:
-    words = "\n".join(map(str, faults)).replace("[", r"\[") or "winback.yaml, policies and templates are sound."
+    words = plain("\n".join(map(str, faults))) or "winback.yaml, policies and templates are sound."
     return Answer(
         data={"ok": not faults, "errors": [fault._asdict() for fault in faults]},
         words=words,
@@ -73,12 +75,13 @@ def doctor() -> Answer:
 
     checks = diagnose(session().root, now=session().started_at)
     is_sound = all(item.ok for item in checks)
-    rows = [("ok" if item.ok else "FAULT", item.name, item.detail) for item in checks]
+    is_configured = all(item.ok for item in checks if item.name == "configuration")
+    rows = [("ok" if item.ok else "FAULT", item.name, plain(item.detail)) for item in checks]
     return Answer(
         data={"ok": is_sound, "checks": [item._asdict() for item in checks]},
         words="Everything a night needs is there." if is_sound else "Some things need attention first.",
         tables=[("", ["", "check", "detail"], rows)],
-        exit_code=0 if is_sound else 1,
+        exit_code=0 if is_sound else 1 if is_configured else 2,
     )
 
 
@@ -94,9 +97,17 @@ def upgrade() -> Answer:
 
 @db.command(name="check")
 def check_database() -> Answer:
-    """Say whether the database is of the version this program needs."""
+    """Say whether the database is of the version this program needs, and sound."""
     from winback.ledger.engine import check as check_version
 
     project = session().project()
-    version = check_version(project.database_url)
-    return Answer(data={"ok": True, "version": version}, words=f"The database is at version {version}.")
+    found = check_version(project.database_url)
+    problems = list(found.problems)
+    if found.revision != found.expected:
+        problems.insert(0, f"it has version {found.revision}, this program needs {found.expected}: winback db upgrade")
+    words = f"The database is at version {found.revision}" + ("." if not problems else ", but:\n")
+    return Answer(
+        data={"ok": not problems, "version": found.revision, "needed": found.expected, "problems": problems},
+        words=words + plain("\n".join(problems)),
+        exit_code=1 if problems else 0,
+    )

@@ -89,9 +89,18 @@ def assess(
         if len(rows := profiles[profiles["behaviour"] == behaviour])
     ]
     if not parts:
-        return pd.DataFrame(columns=list(RHYTHM_COLUMNS))
+        return _nobody()
     joined = parts[0] if len(parts) == 1 else pd.concat(parts).sort_index(kind="stable")
     return joined[list(RHYTHM_COLUMNS)].reset_index(drop=True)
+
+
+def _nobody() -> pd.DataFrame:
+    """Return no row, with every column of its type: a small shard may hold nobody who does what a trigger counts."""
+    kinds = dict.fromkeys(("customer_id", "behaviour", "basis", "fit_id", "sentence"), "str")
+    kinds |= {"is_weak": "bool"} | dict.fromkeys(("first_on", "last_on"), "datetime64[s]")
+    whole = ("n", "silence_days", "threshold_1_days", "threshold_2_days", "threshold_3_days")
+    kinds |= dict.fromkeys(whole, "int64")
+    return pd.DataFrame({name: pd.Series(dtype=kinds.get(name, "float64")) for name in RHYTHM_COLUMNS})
 
 
 def own_thresholds(rhythm: Rhythm, n: NDArray[np.int64], *, horizon_days: int) -> tuple[Floats, Floats]:

@@ -1,24 +1,27 @@
-"""Note that a person agreed to a plan, before anything of it is queued.
+"""A person's agreement: to a plan that wants one, and to a guard that stopped one.
 
-In: a plan's file and a name. Out: a row in the ledger and in its audit log. Must never happen: an agreement to a plan
-other than the one that was looked at.
+In: a plan, and who says what. Out: rows in the ledger and in its audit log, before anything of the plan is queued.
+Must never happen: an agreement to a plan other than the one that was looked at, or one that nobody can be named for.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import date
 from typing import TYPE_CHECKING
 
-from winback.errors import GuardRefused
-from winback.ledger import verdicts
+from winback.errors import ApprovalNeeded, GuardRefused
+from winback.ledger import diary, verdicts
 from winback.night.pepper import open_project_ledger
-from winback.night.run import read_plan
+from winback.night.plan_file import read_plan
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from winback.night.opening import Night
+    from winback.night.plan import Plan
     from winback.settings import Project
 
 
@@ -41,3 +44,67 @@ def note_approval(project: Project, plan_file: Path, *, plan_hash: str, by: str,
             connection, plan_hash=plan_hash, as_of=as_of, created_at=now, summary=json.dumps(summary, sort_keys=True)
         )
         return verdicts.approve_plan(connection, plan_hash, at=now, by=by)
+
+
+def require_agreement(night: Night, plan: Plan, *, confirm_count: int | None, by: str) -> None:
+    """Let a plan pass if no policy wants a person's agreement, or if a person has agreed to this very plan.
+
+    Parameters
+    ----------
+    confirm_count : how many messages the person at the command line expects; agreeing is noted, with ``by``
+
+    Raises
+    ------
+    ApprovalNeeded
+        If nobody has agreed yet, or another count was expected.
+    """
+    if confirm_count is not None:
+        if confirm_count != plan.sends:
+            raise ApprovalNeeded(
+                f"plan {plan.plan_hash} sends {plan.sends} messages, not the {confirm_count} you expected. "
+                "Look at it with `winback plan`, then confirm the count it names."
+            )
+        _note(night, plan, by=by)
+        return
+    over = _over_limit(night, plan)
+    if over is None:
+        return
+    with night.ledger.reading() as connection:
+        stored = verdicts.read_plan(connection, plan.plan_hash)
+    if stored is None or stored.approved_at is None:
+        raise ApprovalNeeded(
+            f"{over} Look at the plan, then: winback run --as-of {night.as_of} --confirm-count {plan.sends}"
+        )
+
+
+def _over_limit(night: Night, plan: Plan) -> str | None:
+    """Return what a policy's ``approve_over`` says against the plan, or None."""
+    sends: Counter[str] = Counter()
+    for step, count in plan.summary["steps"].items():
+        sends[step.rpartition(" ")[0]] += count
+    for programme in night.programmes:
+        most = programme.approve_over
+        if most is not None and sends[programme.programme] > most:
+            return (
+                f"programme {programme.programme} would send {sends[programme.programme]} messages, and its policy "
+                f"wants a person to agree over {most}."
+            )
+    return None
+
+
+def _note(night: Night, plan: Plan, *, by: str) -> None:
+    summary = json.dumps(plan.summary, sort_keys=True)
+    with night.ledger.writing() as connection:
+        verdicts.save_plan(
+            connection, plan_hash=plan.plan_hash, as_of=night.as_of, created_at=night.now, summary=summary
+        )
+        verdicts.approve_plan(connection, plan.plan_hash, at=night.now, by=by)
+
+
+def note_accepted_guards(night: Night, plan: Plan, *, by: str) -> None:
+    """Write to the audit log, once a night, which guards of the whole plan a person has let pass."""
+    with night.ledger.writing() as connection:
+        for item in plan.accepted:
+            if not diary.read_entries(connection, subject=item, limit=1):
+                after = {"reason": f"--accept {item}", "plan_hash": plan.plan_hash}
+                diary.record(connection, at=night.now, actor=by, action="override", subject=item, after=after)

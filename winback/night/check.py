@@ -16,12 +16,12 @@ from winback.night.render import merge_fields_in, read_templates, used_templates
 from winback.settings import load_configuration
 
 if TYPE_CHECKING:
-    from winback.configuration import Configuration
     from collections.abc import Collection, Mapping
     from pathlib import Path as FilePath
 
     from sqlalchemy import Connection
 
+    from winback.configuration import Configuration
     from winback.core.merge_fields import FieldUse
 
 
@@ -106,6 +106,19 @@ def check(root: FilePath) -> list[Fault]:
         _, lines = parse((root / file).read_text(encoding="utf-8"), file=file)
         faults += fit_together(file, programme, config, lines=lines)
     return faults + _check_templates(root, config, [programme for _, programme in found])
+
+
+def require_sound(root: FilePath) -> None:
+    """Ask of a project what `winback check` asks, before a night touches any data.
+
+    Raises
+    ------
+    ConfigError
+        With every fault in winback.yaml, the policies and the templates.
+    """
+    faults = check(root)
+    if faults:
+        raise ConfigError(faults)
 
 
 def _check_templates(root: FilePath, config: Configuration, programmes: list[Programme]) -> list[Fault]:

@@ -60,12 +60,11 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """One shard: its candidates, everybody in scope, and digests of the data and of the consents read."""
+    """One shard: its candidates, everybody in scope, and the digest of each kind of data that was read."""
 
     rows: pd.DataFrame
     contacts: pd.DataFrame
-    data_digest: int
-    consent_digest: int
+    digests: dict[str, int]
 
 
 def read_rules(night: Night) -> tuple[SendHours, CountryRules]:
@@ -132,12 +131,17 @@ def draft(night: Night, scene: Scene, shard: int) -> Draft:
     is_contact = pd.Index(state.contacts["customer_id"]).get_indexer(pd.Index(profiles["customer_id"])) >= 0
     profiles = profiles[is_contact]
     facts = [_of_programme(night, scene, programme, state, profiles) for programme in night.programmes]
-    data = [state.contacts, profiles, state.cycles, state.steps, recent]
+    read = {
+        "contacts": [state.contacts],
+        "activity": [profiles],
+        "earlier nights": [state.cycles, state.steps, recent],
+        "consents": [state.consents],
+        "suppressions": [state.suppressions],
+    }
     return Draft(
         rows=pd.concat(facts, ignore_index=True),
         contacts=state.contacts[["customer_id", "bucket"]],
-        data_digest=sum(digest(frame) for frame in data),
-        consent_digest=digest(state.consents) + digest(state.suppressions),
+        digests={part: sum(digest(frame) for frame in frames) for part, frames in read.items()},
     )
 
 
@@ -174,10 +178,10 @@ def _of_programme(
     own = rhythms(profiles, programme=programme, fits=scene.fits, categories=categories, as_of=night.as_of)
     schedules = ladder.schedule(own, ladder=programme.ladder, trigger=programme.trigger, as_of=night.as_of)
     schedules = schedules.assign(
-        last_return_on=schedules["customer_id"].map(_newest(profiles, programme.return_behaviours))
+        last_return_on=_newest(profiles, programme.return_behaviours, schedules["customer_id"])
     )
     contacts = state.contacts.assign(
-        last_purchase_on=state.contacts["customer_id"].map(_newest(profiles, ["purchase"])),
+        last_purchase_on=_newest(profiles, ["purchase"], state.contacts["customer_id"]),
         ignored_sends=_ignored_sends(state.contacts["customer_id"], profiles, programme, night.as_of),
     )
     return candidates.gather(
@@ -198,9 +202,11 @@ def _of_programme(
     )
 
 
-def _newest(profiles: pd.DataFrame, behaviours: Collection[str]) -> pd.Series:
-    """Return the newest day of any of the behaviours, by customer."""
-    return profiles[profiles["behaviour"].isin(behaviours)].groupby("customer_id")["last_on"].max()
+def _newest(profiles: pd.DataFrame, behaviours: Collection[str], ids: pd.Series) -> pd.Series:
+    """Return the newest day of any of the behaviours of each customer, missing where there is none."""
+    newest = profiles[profiles["behaviour"].isin(behaviours)].groupby("customer_id")["last_on"].max()
+    # Not map(): it cannot look anything up in an empty column of dates, and a small shard may have none.
+    return newest.reindex(pd.Index(ids)).set_axis(ids.index)
 
 
 def _ignored_sends(ids: pd.Series, profiles: pd.DataFrame, programme: Programme, as_of: date) -> pd.Series:
@@ -208,6 +214,6 @@ def _ignored_sends(ids: pd.Series, profiles: pd.DataFrame, programme: Programme,
     sends_per_month = programme.threshold.sends_per_month
     if sends_per_month is None:
         return pd.Series(0, index=ids.index)
-    silent = (pd.Timestamp(as_of) - ids.map(_newest(profiles, ANSWERS))).dt.days
+    silent = (pd.Timestamp(as_of) - _newest(profiles, ANSWERS, ids)).dt.days
     # Unknown is not ignoring: who never answered anything may never have been written to.
     return (silent.fillna(0) * sending_days_per_day(sends_per_month)).astype(np.int64)

@@ -100,6 +100,7 @@ def open_night(
     now: datetime,
     programmes: Sequence[str] | None = None,
     shards: int | None = None,
+    begins_at: datetime | None = None,
     progress: Callable[[str, int, int], None] = be_silent,
 ) -> Iterator[Night]:
     """Yield the night of one business day, with both stores open.
@@ -107,6 +108,7 @@ def open_night(
     Parameters
     ----------
     programmes : names of those that take part; None means all
+    begins_at : when sending may begin, if a plan says so; a night that was run before keeps to its own
 
     Raises
     ------
@@ -126,7 +128,10 @@ def open_night(
         with ledger.reading() as connection:
             before = cycles.read_night(connection, as_of)
         is_past = as_of < today - timedelta(days=1)
-        begins_at = before.started_at if before else usual_start(project, as_of) if is_past else now
+        if before is not None:
+            begins_at = before.started_at
+        elif begins_at is None:
+            begins_at = usual_start(project, as_of) if is_past else now
         yield Night(
             project=project,
             programmes=taking_part,

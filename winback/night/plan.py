@@ -23,9 +23,10 @@ from winback.core.digest import combine
 from winback.core.reasons import Action, Reason
 from winback.night.draft import draft, set_scene
 from winback.night.plan_guards import Guard, guard_growth, guard_sunsets, recent_sends
+from winback.settings import data_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from winback.night.assess import Fits
@@ -46,6 +47,7 @@ class Plan:
     summary : the public form (INTERFACE, `winback plan`)
     folder : where the decided shards lie while the plan is being carried out
     guards : what was asked of the plan as a whole
+    accepted : the guards a person lets pass
     """
 
     plan_hash: str
@@ -53,6 +55,7 @@ class Plan:
     summary: dict[str, Any]
     folder: Path = field(repr=False)
     guards: tuple[Guard, ...] = ()
+    accepted: tuple[str, ...] = ()
 
     @property
     def sends(self) -> int:
@@ -83,9 +86,12 @@ def plan(night: Night, fits: Fits, *, folder: Path, held: Collection[str] = (), 
     accept : guards of the whole plan a person has looked at: ``growth:DATE``, ``sunsets:DATE``
     """
     scene = set_scene(night, fits, held=held)
-    digests = _digests(night, fits, held, accept, _draft_all(night, scene, folder))
+    read = _draft_all(night, scene, folder)
+    with night.ledger.reading() as connection:
+        recent = recent_sends(connection, night.as_of)
+    digests = _digests(night, scene, read, recent=recent, accept=accept)
     _weigh(night, scene, folder)
-    guards = _guard(night, folder, scene.eligible, accept)
+    guards = _guard(night, folder, scene.eligible, recent, accept)
     summary = _decide_all(night, folder, guards)
     plan_hash = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:16]
     summary = {
@@ -96,45 +102,64 @@ def plan(night: Night, fits: Fits, *, folder: Path, held: Collection[str] = (), 
         "programmes": [programme.programme for programme in night.programmes],
         "digests": digests,
     }
-    return Plan(plan_hash=plan_hash, digests=digests, summary=summary, folder=folder, guards=guards)
+    return Plan(
+        plan_hash=plan_hash,
+        digests=digests,
+        summary=summary,
+        folder=folder,
+        guards=guards,
+        accepted=tuple(sorted(accept)),
+    )
 
 
-def _draft_all(night: Night, scene: Scene, folder: Path) -> tuple[int, int]:
-    """Write every shard's candidates, decided once, and return the digests of data and consents."""
-    data, consent = [], []
+def _draft_all(night: Night, scene: Scene, folder: Path) -> dict[str, int]:
+    """Write every shard's candidates, decided once, and return the digest of each kind of data that was read."""
+    read: dict[str, list[int]] = {}
     for shard in range(night.shards):
         one = draft(night, scene, shard)
         decisions.decide(one.rows).to_parquet(_file(folder, "decided", shard), compression="lz4")
         one.contacts.to_parquet(_file(folder, "contacts", shard))
-        data.append(one.data_digest)
-        consent.append(one.consent_digest)
+        for part, value in one.digests.items():
+            read.setdefault(part, []).append(value)
         night.progress("draft", shard + 1, night.shards)
-    return combine(data), combine(consent)
+    return {part: combine(values) for part, values in read.items()}
 
 
 def _digests(
-    night: Night, fits: Fits, held: Collection[str], accept: Collection[str], read: tuple[int, int]
+    night: Night, scene: Scene, read: dict[str, int], *, recent: Sequence[int], accept: Collection[str]
 ) -> dict[str, str]:
-    """Return what the plan's hash is made of, by part."""
+    """Return what the plan's hash is made of, by part: whatever can change a decision is in one of them."""
     config = night.project.config.model_dump(mode="json", by_alias=True)
-    policy = {
-        "settings": {name: config[name] for name in ("business", "channels", "limits", "guards", "hold_out", "live")},
-        "programmes": [programme.policy_hash for programme in night.programmes],
-        "templates": _templates_digest(night.project.root),
-        "accepted": sorted(item for item in accept if item.startswith(("growth:", "sunsets:"))),
+    earlier = {name: [str(day) for day in days] for name, days in scene.earlier.items()}
+    parts: dict[str, Any] = {
+        "the day": str(night.as_of),
+        "the settings": {
+            name: config[name] for name in ("business", "channels", "limits", "guards", "hold_out", "live")
+        },
+        "a policy": [programme.policy_hash for programme in night.programmes],
+        "a template": _texts_digest(night.project.root / "templates"),
+        "a rule": [_texts_digest(folder / "rules") for folder in (night.project.root, data_directory())],
+        "what is accepted": sorted(accept),
+        "the red button": scene.night.is_stopped,
+        "held sources": sorted(scene.held),
+        "thresholds": sorted((*map(str, key), fit.fit_id) for key, fit in scene.fits.items()),
+        "a contact": read["contacts"],
+        "activity": [read["activity"], sorted(scene.history_days.items())],
+        "earlier nights": [read["earlier nights"], earlier, list(recent)],
+        "a consent": read["consents"],
+        "a suppression": read["suppressions"],
     }
-    fitted = sorted((*map(str, key), fit.fit_id) for key, fit in fits.items())
-    parts = {"data": [read[0], fitted, sorted(held), str(night.as_of)], "policy": policy, "consent": read[1]}
     return {
         name: hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:16] for name, part in parts.items()
     }
 
 
-def _templates_digest(root: Path) -> str:
-    """Return a digest of every template file: other words are another plan."""
+def _texts_digest(folder: Path) -> str:
+    """Return a digest of every file of a folder: other words are another plan."""
     found = hashlib.sha256()
-    for file in sorted((root / "templates").glob("*")):
-        found.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    for file in sorted(folder.glob("*")):
+        if file.is_file():
+            found.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
     return found.hexdigest()[:16]
 
 
@@ -175,7 +200,9 @@ def _admit(night: Night, scene: Scene, folder: Path) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).drop(columns="lapsed_on")
 
 
-def _guard(night: Night, folder: Path, contacts: int, accept: Collection[str]) -> tuple[Guard, ...]:
+def _guard(
+    night: Night, folder: Path, contacts: int, recent: Sequence[int], accept: Collection[str]
+) -> tuple[Guard, ...]:
     """Ask the guards about the plan as a whole, from its counts."""
     over = pd.read_parquet(folder / "over.parquet")
     counts: Counter[str] = Counter()
@@ -184,8 +211,6 @@ def _guard(night: Night, folder: Path, contacts: int, accept: Collection[str]) -
         marked = arbitration.marked(rows, over)
         is_over = marked[arbitration.FLAGS].any(axis=1)
         counts.update(marked.loc[~is_over, "action"].value_counts().to_dict())
-    with night.ledger.reading() as connection:
-        recent = recent_sends(connection, night.as_of)
     guards = night.project.config.guards
     return (
         guard_growth(counts[Action.SEND.value], recent, growth=guards.segment_growth, as_of=night.as_of, accept=accept),

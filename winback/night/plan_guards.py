@@ -9,6 +9,8 @@ import json
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
+from winback.core.feed_guards import ACCEPTABLE
+from winback.errors import UsageError
 from winback.ledger import cycles
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+GUARDS = ("growth", "sunsets")
 NIGHTS_LOOKED_AT = 7
 FEWEST_NIGHTS = 3
 ALWAYS_FINE = 100
@@ -30,6 +33,30 @@ class Guard(NamedTuple):
     name: str
     ok: bool
     detail: str
+
+
+def split_accepted(accept: Collection[str], *, as_of: date, may_hold_feeds: bool = True) -> tuple[list[str], list[str]]:
+    """Return what a person accepts about the plan as a whole (``growth:DATE``), and about single feeds.
+
+    Raises
+    ------
+    UsageError
+        If one is neither, or names another day than the night's. Names of feeds are looked at by the sync.
+    """
+    of_plan, of_feeds = [], []
+    for text in accept:
+        kind, _, day = text.partition(":")
+        if may_hold_feeds and kind in ACCEPTABLE:
+            of_feeds.append(text)
+        elif kind not in GUARDS:
+            shapes = [f"{name}:DATE" for name in GUARDS]
+            shapes += [f"KIND:SOURCE:DATE with KIND one of {', '.join(ACCEPTABLE)}"] if may_hold_feeds else []
+            raise UsageError(f"--accept {text}: expected {', '.join(shapes)}")
+        elif day != as_of.isoformat():
+            raise UsageError(f"--accept {text}: it names {day or 'no date'}, but this night is {as_of}")
+        else:
+            of_plan.append(text)
+    return of_plan, of_feeds
 
 
 def recent_sends(connection: Connection, as_of: date) -> list[int]:

@@ -11,11 +11,14 @@ import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
 from winback import documents
+from winback.channels.outbox_pages import remove_pages
+from winback.channels.registry import outbox_of
 from winback.core.reasons import Reason
-from winback.errors import UsageError
+from winback.errors import StoreUnavailable, UsageError
 from winback.ledger import erasure, people, refusals, switches
 from winback.night.opening import open_store
 from winback.night.pepper import open_project_ledger
+from winback.night.scratch import clear_scratch
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,7 +43,7 @@ def suppress(project: Project, who: str, *, channel: str, reason: str, actor: st
         raise UsageError(
             f"--reason {reason}: expected one of {', '.join(known)}{documents.nearest(reason, list(known))}"
         )
-    act = refusals.Act(now, project.business_date(now), source="cli", actor=f"cli:{actor}")
+    act = refusals.Act(now, project.business_date(now), source="cli", actor=actor)
     with open_project_ledger(project) as ledger, ledger.writing() as connection:
         target = _target(connection, who, channel)
         new = refusals.suppress(connection, target, act, pepper=ledger.pepper, reason=known[reason])
@@ -78,30 +81,51 @@ def _require_customer(connection: Connection, customer_id: str) -> None:
 def forget(project: Project, customer_id: str, *, actor: str, now: datetime) -> dict[str, Any]:
     """Erase a person from both stores and the outbox; only keyed hashes stay, so that a re-import stays out.
 
+    Somebody who is erased already may be erased again: that finishes what an earlier attempt may have left.
+
     Raises
     ------
     UsageError
         If nobody has that id.
+    StoreBusy
+        If a night is running, which holds copies of its own.
     """
-    act = refusals.Act(now, project.business_date(now), source="cli", actor=f"cli:{actor}")
-    with open_project_ledger(project) as ledger:
+    act = refusals.Act(now, project.business_date(now), source="cli", actor=actor)
+    with open_project_ledger(project) as ledger, ledger.lock("night"):
         with ledger.writing() as connection:
-            _require_customer(connection, customer_id)
+            if not refusals.is_erased(connection, customer_id, pepper=ledger.pepper):
+                _require_customer(connection, customer_id)
             counts = erasure.forget(connection, customer_id, act, pepper=ledger.pepper)
         ledger.scrub()
-    counts["events"] = open_store(project).forget(customer_id)
+        counts["outbox"] = _forget_in_outbox(project, customer_id)
+        counts["events"] = open_store(project).forget(customer_id)
+        clear_scratch(project)
     return {"erased": counts}
+
+
+def _forget_in_outbox(project: Project, customer_id: str) -> int:
+    """Remove what was written to a person, and the pages that show it; return how many messages there were."""
+    outbox = outbox_of(project)
+    if not outbox.file.exists():
+        return 0
+    gone = outbox.forget(customer_id)
+    try:
+        remove_pages(outbox, gone)
+    except OSError as problem:
+        what = f"the pages in {outbox.folder} cannot be removed: {problem.strerror}. Delete the folder's pages by hand"
+        raise StoreUnavailable(what) from problem
+    return len(gone)
 
 
 def press_stop(project: Project, *, reason: str, actor: str, now: datetime) -> dict[str, Any]:
     """Press the red button; pressing it again changes nothing."""
     with open_project_ledger(project) as ledger, ledger.writing() as connection:
-        was_new = switches.press(connection, at=now, by=f"cli:{actor}", reason=reason)
+        was_new = switches.press(connection, at=now, by=actor, reason=reason)
     return {"stopped": True, "changed": was_new}
 
 
 def release_stop(project: Project, *, reason: str, actor: str, now: datetime) -> dict[str, Any]:
     """Release the red button; releasing it again changes nothing."""
     with open_project_ledger(project) as ledger, ledger.writing() as connection:
-        was_pressed = switches.release(connection, at=now, by=f"cli:{actor}", reason=reason)
+        was_pressed = switches.release(connection, at=now, by=actor, reason=reason)
     return {"stopped": False, "changed": was_pressed}

@@ -6,79 +6,67 @@ two nights at once on one ledger, or a plan carried out after data, policy or co
 
 from __future__ import annotations
 
-import json
-import tempfile
 import time
 import uuid
-from collections import Counter
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from winback.errors import ApprovalNeeded, GuardRefused, UsageError
-from winback.ledger import loads, queue
+from winback.errors import GuardRefused
+from winback.ledger import queue
+from winback.ledger.gate import PLAN_TTL
+from winback.night.agree import note_accepted_guards, require_agreement
 from winback.night.apply import apply
 from winback.night.assess import assess, population_fits
-from winback.night.check import check_merge_fields
+from winback.night.check import check_merge_fields, require_sound
 from winback.night.deliver import deliver
 from winback.night.opening import Night, be_silent, open_night, usual_start
 from winback.night.plan import Plan, plan
+from winback.night.plan_file import read_plan, write_plan
+from winback.night.plan_guards import split_accepted
 from winback.night.render import read_templates
+from winback.night.scratch import scratch
 from winback.night.settle import settle
 from winback.night.sync import sync
+from winback.night.waiting import held_programmes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
-    from datetime import date
+    from pathlib import Path
 
     from winback.night.source_accounts import Synced
     from winback.settings import Project
 
     Progress = Callable[[str, int, int], None]
 
-FEED_HOLDS = ("volume:", "empty:", "stale:", "quarantine:")
 EVENING = timedelta(hours=19, minutes=25)
 """From the usual start of a night (04:30) to the end of its day: a past day is delivered as that evening saw it."""
 
 
 def sync_sources(
-    project: Project, *, as_of: date, now: datetime, accept: Collection[str] = (), progress: Progress = be_silent
+    project: Project,
+    *,
+    as_of: date,
+    now: datetime,
+    accept: Collection[str] = (),
+    actor: str = "cli",
+    progress: Progress = be_silent,
 ) -> dict[str, Any]:
     """Read the sources and decide nothing; return what each gave."""
     with open_night(project, as_of=as_of, now=now, progress=progress) as night, night.ledger.lock("night"):
-        return _sync(night, accept).to_json()
+        return _sync(night, accept, actor).to_json()
 
 
-def _sync(night: Night, accept: Collection[str]) -> Synced:
+def _sync(night: Night, accept: Collection[str], actor: str) -> Synced:
     return sync(
         night.project,
         night.ledger,
         night.store,
         as_of=night.as_of,
         now=night.now,
-        accept=[item for item in accept if item.startswith(FEED_HOLDS)],
+        accept=accept,
+        actor=actor,
         progress=night.progress,
     )
-
-
-def held_programmes(night: Night) -> tuple[list[str], list[dict[str, str]]]:
-    """Return the programmes that must wait, and the sources that hold them, as of this night's loads."""
-    with night.ledger.reading() as connection:
-        today = loads.loads_on(connection, night.as_of)
-    held = {load.source: load for load in today if load.held}
-    described = [{"name": name, "kind": str(load.held), "detail": load.detail or ""} for name, load in held.items()]
-    if {"contacts", "consents"} & held.keys():
-        return [programme.programme for programme in night.programmes], described
-    sources = {source.name: source for source in night.project.config.sources.events}
-    # A source that names its behaviour in each row may carry any of them.
-    delivers_any = any(sources[name].behaviour is None for name in held if name in sources)
-    behaviours = {sources[name].behaviour for name in held if name in sources}
-    waiting = [
-        programme.programme
-        for programme in night.programmes
-        if delivers_any or behaviours & {*programme.trigger.behaviours, *programme.trigger.weak}
-    ]
-    return waiting, described
 
 
 def _work_out(night: Night, folder: Path, accept: Collection[str]) -> tuple[Plan, list[dict[str, str]]]:
@@ -94,12 +82,6 @@ def _work_out(night: Night, folder: Path, accept: Collection[str]) -> tuple[Plan
     return worked_out, held
 
 
-def _scratch(project: Project) -> tempfile.TemporaryDirectory[str]:
-    """Return a folder for a plan's shards that is gone when it is done with; inside the project, never readable."""
-    project.var.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return tempfile.TemporaryDirectory(prefix=".plan-", dir=project.var)
-
-
 def make_plan(
     project: Project,
     *,
@@ -111,48 +93,25 @@ def make_plan(
     accept: Collection[str] = (),
     progress: Progress = be_silent,
 ) -> dict[str, Any]:
-    """Work out what a night would do and return its summary; writes nothing but the plan's file."""
+    """Work out what a night would do and return its summary; writes nothing but the plan's file.
+
+    Parameters
+    ----------
+    programmes : names of those that take part; None means all
+    out : where the plan is kept for :func:`apply_plan`
+    accept : guards of the whole plan a person lets pass: ``growth:DATE``, ``sunsets:DATE``
+    """
+    require_sound(project.root)
+    accept, _ = split_accepted(accept, as_of=as_of, may_hold_feeds=False)
     with (
         open_night(project, as_of=as_of, now=now, programmes=programmes, shards=shards, progress=progress) as night,
-        _scratch(project) as folder,
+        scratch(project) as folder,
     ):
-        worked_out, held = _work_out(night, Path(folder), accept)
+        worked_out, held = _work_out(night, folder, accept)
     summary = worked_out.summary | {"held": held, "begins_at": night.begins_at.isoformat(), "accepted": sorted(accept)}
     if out is not None:
-        _write_plan(out, summary)
+        write_plan(out, summary)
     return summary
-
-
-def _write_plan(out: Path, summary: Mapping[str, Any]) -> None:
-    temporary = out.with_name(f".{out.name}.partial")
-    try:
-        temporary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(out)
-    except OSError as problem:
-        raise UsageError(f"--out {out}: cannot be written: {problem}") from problem
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def read_plan(file: Path) -> dict[str, Any]:
-    """Return the plan in a file.
-
-    Raises
-    ------
-    UsageError
-        If there is none, or the file is no plan.
-    """
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        missing = {"as_of", "plan_hash", "digests", "programmes"} - content.keys()
-        datetime.fromisoformat(content["begins_at"])
-    except OSError as problem:
-        raise UsageError(f"{file}: no plan: {problem}. Make one: winback plan --out {file}") from problem
-    except (ValueError, TypeError, AttributeError) as problem:
-        raise UsageError(f"{file}: no plan that `winback plan --out` wrote: {problem}") from problem
-    if missing:
-        raise UsageError(f"{file}: no plan that `winback plan --out` wrote: {', '.join(sorted(missing))} missing")
-    return dict(content)
 
 
 def apply_plan(
@@ -160,42 +119,77 @@ def apply_plan(
     plan_file: Path,
     *,
     now: datetime,
+    allow_backdated: bool = False,
     confirm_count: int | None = None,
     shards: int | None = None,
+    actor: str = "cli",
     progress: Progress = be_silent,
 ) -> dict[str, Any]:
-    """Queue and deliver the plan in a file.
+    """Queue and deliver the plan in a file, as it was worked out.
+
+    Parameters
+    ----------
+    allow_backdated : carry out a day before yesterday, too
+    confirm_count : how many messages a person expects
+    actor : who that person is, for the audit log
 
     Raises
     ------
     GuardRefused
-        If data, policy or consent changed since the plan was made.
+        If data, policy or consent changed since the plan was made, or the plan is too old.
     ApprovalNeeded
         If the plan wants a person's agreement, or the count expected is another.
     """
     wanted = read_plan(plan_file)
+    require_sound(project.root)
     started = time.monotonic()
-    as_of = datetime.fromisoformat(wanted["as_of"]).date()
+    as_of, begins_at = date.fromisoformat(wanted["as_of"]), datetime.fromisoformat(wanted["begins_at"])
+    again = f"winback plan --as-of {as_of} --out {plan_file}"
     with (
         open_night(
-            project, as_of=as_of, now=now, programmes=wanted["programmes"], shards=shards, progress=progress
+            project,
+            as_of=as_of,
+            now=now,
+            programmes=wanted["programmes"],
+            shards=shards,
+            begins_at=begins_at,
+            progress=progress,
         ) as night,
         night.ledger.lock("night"),
-        _scratch(project) as folder,
+        scratch(project) as folder,
     ):
-        worked_out, held = _work_out(night, Path(folder), wanted.get("accepted", ()))
-        drifted = sorted(part for part, value in worked_out.digests.items() if wanted["digests"].get(part) != value)
-        if drifted or worked_out.plan_hash != wanted["plan_hash"]:
-            what = " and ".join(drifted) or "the program"
-            raise GuardRefused(
-                f"{what} changed since plan {wanted['plan_hash']} was made, so it is not carried out. "
-                f"Look at the new one: winback plan --as-of {as_of} --out {plan_file}"
-            )
-        _agree(night, worked_out, confirm_count)
-        return _carry_out(night, worked_out, held, started=started)
+        _refuse_age(night, wanted, again, allow_backdated=allow_backdated)
+        worked_out, held = _work_out(night, folder, wanted["accepted"])
+        _refuse_drift(worked_out, wanted, again)
+        require_agreement(night, worked_out, confirm_count=confirm_count, by=actor)
+        return _carry_out(night, worked_out, held, actor=actor, started=started)
 
 
-def run(
+def _refuse_age(night: Night, wanted: Mapping[str, Any], again: str, *, allow_backdated: bool) -> None:
+    """Refuse a plan of the past, and one that is so old that nothing of it would be sent."""
+    if night.is_backdated and not allow_backdated:
+        what = f"{night.as_of} is more than a day ago. If you mean it, apply its plan with --allow-backdated"
+        raise GuardRefused(what)
+    if not night.is_backdated and night.now - night.begins_at >= PLAN_TTL:
+        hours = PLAN_TTL.total_seconds() / 3600
+        raise GuardRefused(
+            f"plan {wanted['plan_hash']} is older than {hours:.0f} hours, so it is not carried out. "
+            f"Make a new one: {again}"
+        )
+
+
+def _refuse_drift(worked_out: Plan, wanted: Mapping[str, Any], again: str) -> None:
+    """Refuse a plan if it would not be made again as it is, and name what changed."""
+    drifted = sorted(part for part, value in worked_out.digests.items() if wanted["digests"].get(part) != value)
+    if drifted or worked_out.plan_hash != wanted["plan_hash"]:
+        what = ", ".join(drifted) or "the program"
+        raise GuardRefused(
+            f"{what} changed since plan {wanted['plan_hash']} was made, so it is not carried out. "
+            f"Look at the new one: {again}"
+        )
+
+
+def run(  # noqa: PLR0913  each is an option of `winback run`
     project: Project,
     *,
     as_of: date,
@@ -204,6 +198,7 @@ def run(
     confirm_count: int | None = None,
     accept: Collection[str] = (),
     shards: int | None = None,
+    actor: str = "cli",
     progress: Progress = be_silent,
 ) -> dict[str, Any]:
     """Do the whole night without Prefect and return its report; running a day again adds nothing.
@@ -213,48 +208,32 @@ def run(
     allow_backdated : carry out a day before yesterday, too; without it such a day is only planned
     confirm_count : how many messages a person expects
     accept : holds and guards a person has looked at: ``KIND:SOURCE:DATE``, ``growth:DATE``, ``sunsets:DATE``
+    actor : who that person is, for the audit log
     """
     started = time.monotonic()
+    require_sound(project.root)
+    guards, feeds = split_accepted(accept, as_of=as_of)
     with (
         open_night(project, as_of=as_of, now=now, shards=shards, progress=progress) as night,
         night.ledger.lock("night"),
-        _scratch(project) as folder,
+        scratch(project) as folder,
     ):
-        _sync(night, accept)
+        _sync(night, feeds, actor)
         assess(night)
-        worked_out, held = _work_out(night, Path(folder), accept)
+        worked_out, held = _work_out(night, folder, guards)
         if night.is_backdated and not allow_backdated:
             note = f"{as_of} is more than a day ago: planned only. Carry it out with --allow-backdated."
             return _report(night, worked_out, held, started=started, notes=[note])
-        _agree(night, worked_out, confirm_count)
-        return _carry_out(night, worked_out, held, started=started)
+        require_agreement(night, worked_out, confirm_count=confirm_count, by=actor)
+        return _carry_out(night, worked_out, held, actor=actor, started=started)
 
 
-def _agree(night: Night, worked_out: Plan, confirm_count: int | None) -> None:
-    """Ask for a person's agreement where a policy wants it, or where another count was expected."""
-    if confirm_count is not None:
-        if confirm_count != worked_out.sends:
-            raise ApprovalNeeded(
-                f"plan {worked_out.plan_hash} sends {worked_out.sends} messages, not the {confirm_count} you expected. "
-                "Look at it with `winback plan`, then confirm the count it names."
-            )
-        return
-    sends: Counter[str] = Counter()
-    for step, count in worked_out.summary["steps"].items():
-        sends[step.rpartition(" ")[0]] += count
-    for programme in night.programmes:
-        most = programme.approve_over
-        if most is not None and sends[programme.programme] > most:
-            raise ApprovalNeeded(
-                f"programme {programme.programme} would send {sends[programme.programme]} messages, and its policy "
-                f"wants a person to agree over {most}. Look at the plan, then: winback run --as-of {night.as_of} "
-                f"--confirm-count {worked_out.sends}"
-            )
-
-
-def _carry_out(night: Night, worked_out: Plan, held: list[dict[str, str]], *, started: float) -> dict[str, Any]:
+def _carry_out(
+    night: Night, worked_out: Plan, held: list[dict[str, str]], *, actor: str, started: float
+) -> dict[str, Any]:
     templates = read_templates(night.project.root, night.project.config)
     run_id = uuid.uuid4().hex
+    note_accepted_guards(night, worked_out, by=actor)
     new = apply(night, worked_out, templates=templates, run_id=run_id)
     at = usual_start(night.project, night.as_of) + EVENING if night.is_backdated else night.now
     try:

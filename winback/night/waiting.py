@@ -1,0 +1,55 @@
+"""Which programmes have to wait tonight, because a source they depend on cannot be trusted.
+
+In: the loads of the night and of the nights before. Out: names of programmes, and what holds them. Must never happen:
+a night that takes a feed nobody has read for a quiet one.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from winback.ledger import loads
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from winback.core.policy import Programme
+    from winback.night.opening import Night
+
+PEOPLE = ("contacts", "consents")
+UNREAD = "unread"
+
+
+def held_programmes(night: Night) -> tuple[list[str], list[dict[str, str]]]:
+    """Return the programmes that must wait, and the sources that hold them: name, kind, detail."""
+    sources: dict[str, str | None] = dict.fromkeys(PEOPLE)
+    sources |= {source.name: source.behaviour for source in night.project.config.sources.events}
+    with night.ledger.reading() as connection:
+        today = {load.source: load for load in loads.loads_on(connection, night.as_of)}
+        held = {}
+        for name in sources:
+            if name not in today:
+                held[name] = (UNREAD, f"not read for {night.as_of} yet: winback sync --as-of {night.as_of}")
+            elif today[name].held:
+                held[name] = (str(today[name].held), today[name].detail or "")
+        delivered = {name: _behaviours(connection, name, sources[name]) for name in held if name not in PEOPLE}
+    described = [{"name": name, "kind": kind, "detail": detail} for name, (kind, detail) in held.items()]
+    # Who is never known to deliver only some behaviours may deliver any.
+    if not held.keys().isdisjoint(PEOPLE) or not all(delivered.values()):
+        return [programme.programme for programme in night.programmes], described
+    behaviours = set().union(*delivered.values())
+    return [one.programme for one in night.programmes if behaviours & _behaviours_of(one)], described
+
+
+def _behaviours(connection: Connection, source: str, behaviour: str | None) -> set[str]:
+    """Return every behaviour a source delivers, as far as it is known; nothing where it was never read."""
+    if behaviour is not None:
+        return {behaviour}
+    mark = loads.newest_watermark(connection, source)
+    return set(json.loads(mark).get("behaviours", ())) if mark else set()
+
+
+def _behaviours_of(programme: Programme) -> set[str]:
+    """Return the behaviours a programme would decide wrongly without: those that count, delay or end a cycle."""
+    return {*programme.trigger.behaviours, *programme.trigger.weak, *programme.return_behaviours}
