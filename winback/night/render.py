@@ -7,6 +7,7 @@ row of the ledger; what it knows of the business from winback.yaml.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -32,7 +33,7 @@ CONTACTS_LOOKED_AT = 1000
 
 
 def read_templates(root: Path, config: Configuration) -> Templates:
-    """Return the templates of a project directory; none is compiled yet.
+    """Return the templates of a project directory; while no file changes, the same ones, compiled as far as they are.
 
     Raises
     ------
@@ -56,16 +57,20 @@ def read_templates(root: Path, config: Configuration) -> Templates:
     if faults:
         raise TemplateError(faults)
     business = config.business
-    return Templates(
-        files,
-        business={
-            "name": business.name,
-            "timezone": business.timezone,
-            "country": business.country,
-            "postal_address": business.postal_address,
-            "public_base_url": business.public_base_url,
-        },
-    )
+    about = {
+        "name": business.name,
+        "timezone": business.timezone,
+        "country": business.country,
+        "postal_address": business.postal_address,
+        "public_base_url": business.public_base_url,
+    }
+    return _templates_of(tuple(files.items()), tuple(about.items()))
+
+
+@lru_cache(maxsize=2)
+def _templates_of(files: tuple[tuple[str, str], ...], business: tuple[tuple[str, str], ...]) -> Templates:
+    """Return the templates of these very texts: plan, queue and sender of one process compile each of them once."""
+    return Templates(dict(files), business=dict(business))
 
 
 def used_templates(programmes: Collection[Programme]) -> set[tuple[str, str]]:
