@@ -66,6 +66,8 @@ def deployment(prefect, name):
 
 
 def start(prefect, name, **parameters):
+    """Trigger a moment by hand, once the run before it has given its slot back: a second one would be cancelled."""
+    eventually(lambda: deployment(prefect, name)["global_concurrency_limit"]["active_slots"] == 0)
     return prefect.ask(f"deployments/{deployment(prefect, name)['id']}/create_flow_run", {"parameters": parameters})
 
 
