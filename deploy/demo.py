@@ -1,0 +1,194 @@
+"""`./do demo`: a made-up shop, several nights, the last one through a real Prefect server. Nothing leaves the machine.
+
+While the shop lives through its past nights in one process, Prefect is started and everything is deployed beside it;
+tonight's night is then triggered like any scheduled one and run by a worker. Everything lies in `var/demo` and is made
+anew each time; the server is stopped at the end and `./do up --project var/demo` brings it back with all it knows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+from deploy.services import ROOT, USUAL_PORT, ServiceFailed, Services, free_port, stop_in_order
+
+PROJECT = ROOT / "var" / "demo"
+# The server starts before the project is there; its state moves into the project at the end.
+HOME = ROOT / "var" / "demo-prefect"
+RUN_TIMEOUT_SECONDS = 300
+STORY = (
+    "import json, pathlib, sys; from winback.sample.nights import story; from winback.settings import load_project; "
+    "print(json.dumps(story(load_project(pathlib.Path(sys.argv[1])))))"
+)
+STEPS = {"1": "survey", "2": "contest", "3": "coupon"}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what `./do demo` understands."""
+    made = argparse.ArgumentParser(prog="./do demo", description="A made-up shop; nothing leaves this machine.")
+    made.add_argument("--customers", type=int, default=800, help="default 800")
+    made.add_argument("--nights", type=int, default=11, help="past nights before tonight's; default 11")
+    made.add_argument("--every", type=int, default=8, help="days from night to night; default 8")
+    made.add_argument("--keep-open", action="store_true", help="leave Prefect running until Ctrl-C")
+    return made
+
+
+def say(text: str = "") -> None:
+    """Tell the person at the terminal at once."""
+    print(text, flush=True)
+
+
+class Prefect(threading.Thread):
+    """Brings Prefect up beside the simulation; what goes wrong is kept for :meth:`ready`."""
+
+    def __init__(self, services: Services, project_is_there: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self._services, self._project_is_there = services, project_is_there
+        self._problem: Exception | None = None
+
+    def run(self) -> None:
+        """Start the server, then, once there is a project, deploy and start the worker."""
+        try:
+            self._services.start_server()
+            self._services.wait_for_server()
+            self._project_is_there.wait()
+            self._services.start_worker()
+            self._services.register()
+        except (ServiceFailed, OSError) as problem:
+            self._problem = problem
+
+    def ready(self) -> None:
+        """Wait until everything stands.
+
+        Raises
+        ------
+        ServiceFailed
+            If something did not.
+        """
+        self.join()
+        if self._problem is not None:
+            raise ServiceFailed(str(self._problem))
+
+
+def live(asked: argparse.Namespace, project_is_there: threading.Event) -> None:
+    """Live through the past nights in a process of its own and pass on what it tells."""
+    arguments = [str(PROJECT), str(asked.customers), str(asked.nights), str(asked.every)]
+    command = [sys.executable, "-m", "winback.sample.nights", *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as nights:
+        try:
+            for line in nights.stdout or ():
+                project_is_there.set()
+                say(f"  {line.rstrip()}")
+        except KeyboardInterrupt:
+            nights.terminate()
+            raise
+        finally:
+            project_is_there.set()
+    if nights.returncode:
+        raise ServiceFailed("the simulated nights ended early; the message stands above")
+
+
+def run_tonight(services: Services) -> dict[str, Any]:
+    """Trigger tonight's night, wait for it, and return the flow run.
+
+    Raises
+    ------
+    ServiceFailed
+        If it does not complete.
+    """
+    deployment = services.ask("deployments/name/winback-nightly/nightly")
+    if not deployment:
+        raise ServiceFailed("the nightly deployment is missing")
+    run = services.ask(f"deployments/{deployment['id']}/create_flow_run", {})
+    deadline = time.monotonic() + RUN_TIMEOUT_SECONDS
+    while run and time.monotonic() < deadline:
+        run = services.ask(f"flow_runs/{run['id']}") or run
+        if run["state_type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}:
+            break
+        time.sleep(0.5)
+    if not run or run["state_type"] != "COMPLETED":
+        state = run["state_type"] if run else "missing"
+        raise ServiceFailed(f"tonight's run is {state}; the worker's log is {services.log('worker')}")
+    return dict(run)
+
+
+def tell_run(services: Services, run: dict[str, Any]) -> None:
+    """Say what Prefect shows about tonight."""
+    found = services.ask("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run["id"]]}}}) or []
+    keys = sorted({item["key"] for item in found if item["key"]})
+    scheduled = services.ask("flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}) or []
+    say(f"  {run['name']} completed in {run['total_run_time']:.0f} s; {len(scheduled)} more runs are scheduled")
+    say(f"  artifacts: {', '.join(keys)}")
+
+
+def tell_story() -> None:
+    """Say what has happened in the shop, from its ledger."""
+    command = [sys.executable, "-c", STORY, str(PROJECT)]
+    told = json.loads(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    steps = "   ".join(f"{STEPS.get(step, step)} {count}" for step, count in told["messages"].items())
+    say(f"  messages      {steps}   ({', '.join(f'{name} {count}' for name, count in told['channels'].items())})")
+    for arm, count in sorted(told["cycles"].items(), reverse=True):
+        share = count["returned"] / count["opened"]
+        say(f"  {arm:13} {count['returned']} of {count['opened']} silent customers came back ({share:.0%})")
+    say(f"  withheld      {told['withheld']} messages, from the control groups")
+    say(f"  left in peace {told['sunset']} customers, at the end of the ladder")
+
+
+def tell_where() -> None:
+    """Say where to look."""
+    say(f"  every message, as people would see it   {(PROJECT / 'var' / 'outbox' / 'index.html').as_uri()}")
+    say("  why somebody got none                   .venv/bin/winback --project var/demo explain CUSTOMER")
+    say("  Prefect, with tonight's artifacts       ./do up --project var/demo")
+
+
+def demo(asked: argparse.Namespace, services: Services) -> None:
+    """Play the whole demo."""
+    project_is_there = threading.Event()
+    prefect = Prefect(services, project_is_there)
+    prefect.start()
+    say(f"Past nights ({asked.nights}, one every {asked.every} days; Prefect starts meanwhile)")
+    live(asked, project_is_there)
+    prefect.ready()
+    say()
+    say(f"Tonight, through Prefect ({services.url})")
+    tell_run(services, run_tonight(services))
+    say()
+    say("What happened")
+    tell_story()
+    say()
+    say("Where to look")
+    tell_where()
+
+
+def main(arguments: list[str]) -> int:
+    """Carry `./do demo` out."""
+    asked = parser().parse_args(arguments)
+    begun = time.monotonic()
+    for old in (PROJECT, HOME):
+        shutil.rmtree(old, ignore_errors=True)
+    stop_in_order()
+    try:
+        with Services(project=PROJECT, home=HOME, port=free_port(USUAL_PORT)) as services:
+            demo(asked, services)
+            say(f"\n{time.monotonic() - begun:.0f} s; nothing left this machine.")
+            if asked.keep_open:
+                say("Prefect stays up until Ctrl-C.")
+                services.watch()
+        shutil.move(HOME, PROJECT / "var" / "prefect")
+    except ServiceFailed as problem:
+        print(f"demo: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        say("stopped")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
