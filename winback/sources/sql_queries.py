@@ -152,7 +152,6 @@ def _connection(source: str, engine: sqlalchemy.Engine, timeout_seconds: int) ->
             deadline = time.monotonic() + timeout_seconds
             raw.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
             raw.text_factory = _text_or_bytes
-            connection.exec_driver_sql("PRAGMA query_only = ON")
         yield connection
         connection.rollback()
 
