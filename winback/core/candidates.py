@@ -6,6 +6,7 @@ In: a shard's contacts, schedules, consents, suppressions, cycles and steps. Out
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,13 @@ import pandas as pd
 
 from winback.core import hold_out, journeys, permission, segments, send_window
 from winback.core.decision_rules import FACTS
+from winback.core.matching import places, rows_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date, datetime
+
+    from numpy.typing import NDArray
 
     from winback.core.country_rules import CountryRules
     from winback.core.policy import Programme
@@ -53,6 +57,7 @@ class Night:
     prices : estimated cost of one message a channel
     global_share : of the contacts that no programme writes to
     is_stopped : whether the red button is pressed
+    windows : memory of the sending windows worked out so far, shared by programmes and shards
     """
 
     as_of: date
@@ -67,6 +72,7 @@ class Night:
     prices: Mapping[str, float] = field(default_factory=dict)
     global_share: float = 0.0
     is_stopped: bool = False
+    windows: dict[send_window.Place, send_window.Window] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +134,8 @@ def gather(
         schedules, state.cycles, state.steps, programme=programme, nights=nights, as_of=night.as_of,
         history_days=history_days, permitted=allowed,
     )  # fmt: skip
-    walks = walks.set_index("customer_id").reindex(contacts["customer_id"]).reset_index()
-    known = schedules.set_index("customer_id").reindex(contacts["customer_id"]).reset_index()
+    walks = rows_at(walks, places(contacts["customer_id"], walks["customer_id"]))
+    known = rows_at(schedules, places(contacts["customer_id"], schedules["customer_id"]))
     rows: dict[str, object] = {name: known[name] for name in SILENCE if name in known}
     rows |= {name: walks[name] for name in CYCLE}
     rows |= _segment_facts(contacts, allowed, schedules, walks, programme=programme, night=night)
@@ -156,13 +162,15 @@ def _as_kind(rows: pd.DataFrame, name: str, kind: str) -> pd.Series:
     """Return one fact as its kind."""
     column = rows[name] if name in rows else pd.Series(np.nan, index=rows.index)
     if kind == "claim":
-        return column.astype("boolean").fillna(value=False).astype(bool)
+        return column if column.dtype == bool else column.astype("boolean").fillna(value=False).astype(bool)
     if kind == "number":
         return pd.to_numeric(column).astype(np.float64)
     if kind == "date":
         return pd.to_datetime(column).astype("datetime64[us]")
     if kind == "instant":
         return pd.to_datetime(column, utc=True).astype("datetime64[us, UTC]")
+    if isinstance(column.dtype, pd.StringDtype):
+        return column.fillna("")
     return column.astype(object).where(column.notna(), "").astype("str")
 
 
@@ -192,39 +200,47 @@ def _channel_facts(
 ) -> dict[str, object]:
     """Return channel, permission, window and cost of the step each contact stands before (of step 1 where none)."""
     step = walks["step"].fillna(0).clip(lower=1).to_numpy(np.int64)
-    steps = range(1, sum(name.startswith("permission_") for name in allowed.columns) + 1)
-    channel = np.select([step == k for k in steps], [allowed[f"channel_{k}"].astype(object) for k in steps], "")
-    stands = np.select([step == k for k in steps], [allowed[f"permission_{k}"].astype(object) for k in steps], "")
-    places = contacts.reindex(columns=send_window.PLACE).assign(channel=channel)
-    window = send_window.windows(places, hours=night.hours, from_at=night.from_at, business_zone=night.business_zone)
+    channel = _of_step(allowed, "channel", step)
+    window = send_window.windows(
+        contacts.reindex(columns=send_window.PLACE).assign(channel=channel.astype("str")),
+        hours=night.hours, from_at=night.from_at, business_zone=night.business_zone, known=night.windows,
+    )  # fmt: skip
     address = np.select([channel == name for name in permission.CHANNELS], _addresses(contacts), "")
     return {
         "channel": channel,
-        "permission": stands,
+        "permission": _of_step(allowed, "permission", step),
         "address": pd.array(address, dtype="str"),
-        "cost": pd.Series(channel).map({"": 0.0, **night.prices}).fillna(0.0),
+        "cost": channel.map({"": 0.0, **night.prices}).astype(np.float64).fillna(0.0),
         **{name: window[name] for name in ("window", "not_before_at", "expires_at")},
     }
 
 
-def _addresses(contacts: pd.DataFrame) -> list[pd.Series]:
+def _of_step(allowed: pd.DataFrame, name: str, step: NDArray[np.int64]) -> pd.Series:
+    """Return the column ``name_k`` of each contact's own step k."""
+    columns = [allowed[column] for column in allowed if re.fullmatch(rf"{name}_\d+", str(column))]
+    codes = np.stack([column.cat.codes.to_numpy() for column in columns])
+    return pd.Series(pd.Categorical.from_codes(codes[step - 1, np.arange(len(step))], dtype=columns[0].dtype))
+
+
+def _addresses(contacts: pd.DataFrame) -> list[NDArray[np.object_]]:
     """Return the keyed hash of the address on each channel; the number's is the same for texts and WhatsApp."""
     names = [f"{channel}_hmac" for channel in permission.CHANNELS]
-    return [contacts[name].astype(object).where(contacts[name].notna(), "") for name in names]
+    return [contacts[name].fillna("").to_numpy(object) for name in names]
 
 
 def _arm_facts(
     contacts: pd.DataFrame, walks: pd.DataFrame, *, programme: Programme, night: Night, eligible: int
 ) -> dict[str, object]:
     """Return the arm of everybody who is on a ladder or about to start one; nobody else has one."""
-    arms = hold_out.assign(
-        contacts["customer_id"],
+    on_ladder = walks["cycle_state"].isin([journeys.OPENING, journeys.OPEN, journeys.RETURNED, journeys.ENDED])
+    arms = np.full(len(contacts), "", dtype=object)
+    arms[on_ladder] = hold_out.assign(
+        contacts.loc[on_ladder, "customer_id"],
         programme=programme.programme,
         salt=programme.hold_out.salt,
         share=hold_out.control_share(programme.hold_out, eligible=eligible),
         pepper=night.pepper,
         global_share=night.global_share,
-        persisted=walks["arm"],
+        persisted=walks.loc[on_ladder, "arm"],
     )
-    on_ladder = walks["cycle_state"].isin([journeys.OPENING, journeys.OPEN, journeys.RETURNED, journeys.ENDED])
-    return {"arm": np.where(on_ladder.to_numpy(bool), arms, "")}
+    return {"arm": arms}

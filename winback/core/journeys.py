@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from winback.core.hold_out import TREATED
+from winback.core.matching import is_among, places, rows_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,30 +128,32 @@ def _known_state(
     schedules: pd.DataFrame, cycles: pd.DataFrame, steps: pd.DataFrame, *, programme: Programme, as_of: date
 ) -> pd.DataFrame:
     """Return one row a contact: its schedule, its latest cycle, and the steps taken; days as numbers."""
-    latest = cycles.sort_values("cycle_no").drop_duplicates("customer_id", keep="last").set_index("customer_id")
-    ids = schedules["customer_id"].to_numpy(object)
-    strays = latest.index[latest["closed_on"].isna() & ~latest.index.isin(ids)]
-    index = pd.Index(np.concatenate([ids, strays.to_numpy(object)]), dtype=object)
-    known = schedules.set_index("customer_id").reindex(index)
-    latest = latest.reindex(index)
-    state = pd.DataFrame(index=index)
-    state["is_known"] = index.isin(ids)
-    state["threshold"] = known["threshold_days"].to_numpy(np.float64)
+    latest = cycles.sort_values("cycle_no").drop_duplicates("customer_id", keep="last")
+    is_stray = latest["closed_on"].isna() & ~is_among(latest["customer_id"], schedules["customer_id"])
+    ids = pd.concat([schedules["customer_id"], latest.loc[is_stray, "customer_id"]], ignore_index=True)
+    known = schedules.drop(columns="customer_id").select_dtypes(exclude="str").reset_index(drop=True).reindex(ids.index)
+    recent = cycles["opened_on"] > pd.Timestamp(as_of) - pd.Timedelta(days=CYCLE_YEAR_DAYS)
+    in_cycle = steps.merge(latest[["customer_id", "cycle_no"]], on=["customer_id", "cycle_no"])
+    state = pd.DataFrame({"customer_id": ids, "threshold": known["threshold_days"].astype(np.float64)})
     state["returned"] = _days(known["last_return_on"]) if "last_return_on" in known else np.nan
     # A return by a behaviour the trigger does not count is life, too: the silence starts again from it.
     state["lapsed"] = np.fmax(_days(known["lapsed_on"]), state["returned"] + state["threshold"])
     for k in range(len(programme.ladder.steps)):
         state[f"offset_{k + 1}"] = (known[f"due_{k + 1}_days"] - known["threshold_days"]).to_numpy(np.float64)
+    latest = rows_at(latest, places(ids, latest["customer_id"]))
     for name in ("opened_on", "lapsed_on", "anchored_on", "closed_on"):
         state["cycle_" + name.removesuffix("_on")] = _days(latest[name])
     for name in ("cycle_no", "arm", "threshold_days", "step_offsets", "close_reason"):
         state["stored_" + name] = latest[name].to_numpy(object)
-    recent = cycles["opened_on"] > pd.Timestamp(as_of) - pd.Timedelta(days=CYCLE_YEAR_DAYS)
-    state["cycles_this_year"] = cycles[recent].groupby("customer_id").size().reindex(index).fillna(0)
-    state["last_step_on"] = _days(steps.groupby("customer_id")["taken_on"].max().reindex(index))
-    in_cycle = steps.merge(latest["cycle_no"].rename_axis("customer_id").reset_index(), on=["customer_id", "cycle_no"])
-    state["last_step"] = in_cycle.groupby("customer_id")["step"].max().reindex(index).fillna(0)
+    state["cycles_this_year"] = _of(ids, cycles[recent].groupby("customer_id").size()).fillna(0)
+    state["last_step_on"] = _days(_of(ids, steps.groupby("customer_id")["taken_on"].max()))
+    state["last_step"] = _of(ids, in_cycle.groupby("customer_id")["step"].max()).fillna(0)
     return state
+
+
+def _of(ids: pd.Series[str], values: pd.Series) -> pd.Series:
+    """Return each contact's value, missing where there is none; ``values`` has their ids as index."""
+    return values.reset_index(drop=True).reindex(places(ids, values.index)).reset_index(drop=True)
 
 
 def _open_cycles(state: pd.DataFrame, *, programme: Programme, nights: NDArray[np.float64], today: float) -> None:
@@ -198,8 +201,8 @@ def _may(state: pd.DataFrame, permitted: pd.DataFrame | None, count: int) -> NDA
     if permitted is None:
         return np.ones((len(state), count), dtype=bool)
     columns = [f"is_permitted_{k + 1}" for k in range(count)]
-    known = permitted.set_index("customer_id")[columns].reindex(state.index)
-    return np.asarray(known.fillna(value=False), dtype=bool)
+    may = np.vstack([permitted[columns].to_numpy(bool), np.zeros(count, dtype=bool)])  # the last row: place -1, nobody
+    return np.asarray(may[places(state["customer_id"], permitted["customer_id"])])
 
 
 def _stand(
@@ -256,7 +259,7 @@ def _described(
     no_window = state["opens"].to_numpy(bool) & ~opens
     dormant = state["is_lapsed"] & state["is_too_old"] & ~state["is_open"] & ~state["is_cycle_ended"]
     rows = {
-        "customer_id": pd.array(state.index.to_numpy(object), dtype="str"),
+        "customer_id": state["customer_id"].astype("str"),
         "cycle_state": np.select([came_back, ended, is_open, opens], [RETURNED, ENDED, OPEN, OPENING], NONE),
         "close_reason": np.select([came_back, all_taken, ended], [RETURNED, LADDER_ENDED, LADDER_MISSED], ""),
         "cycle_no": pd.to_numeric(state["stored_cycle_no"]).fillna(0).to_numpy(np.int64) + opens,

@@ -45,6 +45,7 @@ REASONS = (
 RANK = {reason.value: place for place, reason in enumerate(REASONS)}
 PERMITTED = len(REASONS)
 NAMES = np.array([*(reason.value for reason in REASONS), ""], dtype=object)
+CHANNEL = pd.CategoricalDtype([*CHANNELS, ""])
 VERDICT = pd.CategoricalDtype(NAMES)
 """What stands against a send, the strongest first; the codes are the ranks."""
 
@@ -119,7 +120,8 @@ def for_steps(
 ) -> pd.DataFrame:
     """Return, for each step k, the first usable of its channels: channel_k, permission_k, is_permitted_k.
 
-    ``permission_k`` is "" or the strongest reason over the step's channels; ``channel_k`` is "" where none is usable.
+    ``permission_k`` (of :data:`VERDICT`) is "" or the strongest reason over the step's channels; ``channel_k`` (of
+    :data:`CHANNEL`) is "" where none is usable.
 
     Parameters
     ----------
@@ -140,7 +142,8 @@ def for_steps(
         strongest = np.where(outside, np.minimum(strongest, RANK[Reason.COUNTRY_BLOCKED]), strongest)
         permitted = np.logical_or.reduce(is_usable)
         first = np.argmax([*is_usable[: len(usable)], np.ones(len(verdicts), dtype=bool)], axis=0)  # the last: none
-        found[f"channel_{k}"] = pd.Categorical.from_codes(first, categories=[*usable, ""])
+        codes = np.array([CHANNEL.categories.get_loc(channel) for channel in [*usable, ""]])
+        found[f"channel_{k}"] = pd.Categorical.from_codes(codes[first], dtype=CHANNEL)
         found[f"permission_{k}"] = pd.Categorical.from_codes(np.where(permitted, PERMITTED, strongest), dtype=VERDICT)
         found[f"is_permitted_{k}"] = permitted
         for channel in usable:

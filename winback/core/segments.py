@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import betaln
 
+from winback.core.matching import places, rows_at
+
 if TYPE_CHECKING:
     from datetime import date
 
@@ -109,7 +111,8 @@ def classify(
     Someone with one active day and no overdue silence is `new`, and so is someone without any: nothing is known of
     their rhythm. `dormant` is a lapse past the ladder (walked, or too old to start one) without a sunset.
     """
-    known = schedules.set_index("customer_id").reindex(contacts["customer_id"]).reset_index()
+    columns = ["n", "silence_days", "threshold_2_days", "threshold_3_days", "overdue_days", "nudge_days", "lapsed_on"]
+    known = rows_at(schedules[columns], places(contacts["customer_id"], schedules["customer_id"]))
     lapsed_on = known["lapsed_on"]
     overdue = is_overdue(known)
     tier = tiers(known, as_of=as_of)
