@@ -74,9 +74,10 @@ def expected_profiles(events: Iterable[Event], as_of: date) -> pd.DataFrame:
         logs = [float(np.log((later - sooner).days)) for sooner, later in pairwise(ordered)]
         months = [sum(day.month == month for day in ordered) for month in range(1, 13)]
         sums = [sum(round(log * LOG_UNIT) for log in logs), sum(round(log * log * LOG_UNIT) for log in logs)]
-        rows.append([customer_id, behaviour, len(ordered), ordered[0], ordered[-1], *sums, *months])
+        first_gap_days = (ordered[1] - ordered[0]).days if len(ordered) > 1 else 0
+        rows.append([customer_id, behaviour, len(ordered), ordered[0], ordered[-1], *sums, first_gap_days, *months])
     rows.sort(key=lambda row: (int(buckets([row[0]])[0]), row[0], row[1]))
-    numbers = ["n", "log_gap_sum", "log_gap_square_sum", *MONTH_COLUMNS]
+    numbers = ["n", "log_gap_sum", "log_gap_square_sum", "first_gap_days", *MONTH_COLUMNS]
     names = ["customer_id", "behaviour", "n", "first_on", "last_on", *numbers[1:]]
     types = {"first_on": "datetime64[s]", "last_on": "datetime64[s]", "customer_id": "str", "behaviour": "str"}
     return pd.DataFrame(rows, columns=names).astype(types | dict.fromkeys(numbers, "int64"))

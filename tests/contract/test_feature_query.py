@@ -51,7 +51,7 @@ def test_it_compiles_for_other_engines(dialect):
 
 def test_it_runs_on_ibis_own_connection_folded_or_rebuilt(engine):
     events = [purchase("ann", day) for day in (0, 0, 3, 40, 41)]
-    events += [Event("ann", "visit", at(40)), purchase("bob", 2), Event("cid", "visit", at(41))]
+    events += [Event("ann", "visit", at(40)), purchase("bob", 2), purchase("bob", 40), Event("cid", "visit", at(41))]
     nothing = PROFILE_SCHEMA.empty_table()
     rebuilt = run(engine, events_table(events), nothing)
     pd.testing.assert_frame_equal(as_frame(rebuilt.drop_columns(["bucket"])), expected_profiles(events, on(99)))

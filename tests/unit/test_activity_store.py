@@ -241,7 +241,12 @@ DAMAGES = {
     "manifest of another program": ("manifest.json", lambda path: path.write_text("[]"), "manifest.json is damaged"),
     "manifest of a later version": (
         "manifest.json",
-        lambda path: path.write_text(path.read_text().replace('"version": 1', '"version": 2')),
+        lambda path: path.write_text(path.read_text().replace('"version": 2', '"version": 3')),
+        "version",
+    ),
+    "manifest of the version before, whose profiles lack a column": (
+        "manifest.json",
+        lambda path: path.write_text(path.read_text().replace('"version": 2', '"version": 1')),
         "version",
     ),
     "manifest gone": ("manifest.json", os.unlink, "there are data files but no manifest.json"),

@@ -93,6 +93,7 @@ def test_profiles_count_active_days_and_sum_whole_day_gaps():
     assert frame["last_on"].tolist() == [pd.Timestamp("2026-03-02"), pd.Timestamp("2026-05-10")]
     assert frame["log_gap_sum"].tolist() == [2 * round(log(30) * LOG_UNIT), 0]  # both gaps are 30 days
     assert frame["log_gap_square_sum"].tolist() == [2 * round(log(30) ** 2 * LOG_UNIT), 0]
+    assert frame["first_gap_days"].tolist() == [30, 0]
     assert frame[["month_01", "month_03", "month_05"]].to_numpy().tolist() == [[2, 1, 0], [0, 0, 1]]
 
 

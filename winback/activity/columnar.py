@@ -53,6 +53,7 @@ PROFILE_SCHEMA = pa.schema(
         ("last_on", pa.date32()),
         ("log_gap_sum", pa.int64()),
         ("log_gap_square_sum", pa.int64()),
+        ("first_gap_days", pa.int64()),
         *((month, pa.int64()) for month in MONTHS),
     ]
 )

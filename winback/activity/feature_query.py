@@ -53,6 +53,7 @@ def _profiles_of(days: ibis.Table) -> ibis.Table:
         last_on=days.occurred_on.max(),
         log_gap_sum=_total(_fixed(days.log_gap)),
         log_gap_square_sum=_total(_fixed(days.log_gap * days.log_gap)),
+        next_on=days.occurred_on.min(where=days.log_gap.notnull()),
         **{name: days.count(where=month == number) for number, name in enumerate(MONTHS, start=1)},
     )
 
@@ -77,7 +78,10 @@ def fold_profiles(events: ibis.Table, prior: ibis.Table) -> ibis.Table:
     later = {name: both[name].fill_null(0) + both[f"new_{name}"].fill_null(0) for name in ADDED}
     keys = {name: ibis.coalesce(both[name], both[f"new_{name}"]) for name in (*KEYS, "first_on")}
     last_on = ibis.coalesce(both.new_last_on, both.last_on)
-    return both.select(**keys, last_on=last_on, **later).select(*PROFILES)
+    # A known first gap stays; where there is none yet (0), the first day that has one before it closes it.
+    first_gap_days = both.new_next_on.delta(keys["first_on"], unit="day")
+    first_gap_days = ibis.coalesce(both.first_gap_days.nullif(0), first_gap_days, 0)
+    return both.select(**keys, last_on=last_on, first_gap_days=first_gap_days, **later).select(*PROFILES)
 
 
 @cache

@@ -15,7 +15,7 @@ import os
 import shutil
 from contextlib import contextmanager, suppress
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -60,6 +60,7 @@ class Manifest(_Strict):
 
     Attributes
     ----------
+    version : of the layout; a directory of another one is refused, since its profiles lack or misread a column
     zone : the business time zone in which the days of the events were counted
     shards : the number of runs of buckets the files are split into; fixed when the store is made
     folded_through : the last business day that is contained in the profiles; None before the first fold
@@ -69,7 +70,7 @@ class Manifest(_Strict):
     retired : files of the generation before, kept for readers that are still at work
     """
 
-    version: int = Field(default=1, ge=1, le=1)
+    version: Literal[2] = 2
     generation: int = Field(default=0, ge=0)
     zone: str
     shards: int = Field(gt=0)

@@ -124,6 +124,7 @@ class ActivityStore:
         -------
         one row per (customer_id, behaviour), sorted by bucket, customer_id, behaviour: customer_id, behaviour (str),
         n (int64, active days), first_on, last_on (datetime64[s]), log_gap_sum, log_gap_square_sum (int64, in 1/2**32),
+        first_gap_days (int64, between the first two active days, 0 after a single one),
         month_01 .. month_12 (int64, active days)
         """
         run = bounds(shard, shards)

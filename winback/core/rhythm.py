@@ -30,6 +30,7 @@ LONGEST_LOG_DAYS = 12.0
 MONTH_COLUMNS = tuple(f"month_{month:02d}" for month in range(1, 13))
 PROFILE_COLUMNS = (
     *("customer_id", "behaviour", "n", "first_on", "last_on", "log_gap_sum", "log_gap_square_sum"),
+    "first_gap_days",
     *MONTH_COLUMNS,
 )
 
@@ -149,7 +150,7 @@ def profiles_of(customer_ids: ArrayLike, days: ArrayLike, *, behaviour: str) -> 
     Returns
     -------
     one row a customer, ordered by id: customer_id, behaviour, n, first_on, last_on, log_gap_sum,
-    log_gap_square_sum, month_01 … month_12
+    log_gap_square_sum, first_gap_days (between the first two active days; 0 after a single one), month_01 … month_12
     """
     ids, codes = np.unique(np.asarray(customer_ids, dtype=object).astype(str), return_inverse=True)
     dates = np.asarray(days, dtype="datetime64[D]")
@@ -174,6 +175,7 @@ def profiles_of(customer_ids: ArrayLike, days: ArrayLike, *, behaviour: str) -> 
             "last_on": dates[ends].astype("datetime64[s]"),
             "log_gap_sum": sums[0],
             "log_gap_square_sum": sums[1],
+            "first_gap_days": (dates[np.minimum(starts + 1, ends)] - dates[starts]).astype(np.int64),
         }
     )
     return frame.assign(**{name: by_month[:, month].astype(np.int64) for month, name in enumerate(MONTH_COLUMNS)})
