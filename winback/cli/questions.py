@@ -66,7 +66,9 @@ def messages(
     """
     from winback.night.explain import list_messages
 
-    return _rows_answer(list_messages(session().project(), state=state, as_of=as_of), format)
+    project = session().project()
+    day = session().day(project, as_of) if as_of is not None else None
+    return _rows_answer(list_messages(project, state=state, as_of=day), format)
 
 
 def explain(customer: str, *, as_of: date | None = None) -> Answer:

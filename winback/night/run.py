@@ -11,9 +11,9 @@ import uuid
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from winback.core.send_window import NIGHT_HOURS
 from winback.errors import GuardRefused
 from winback.ledger import queue
-from winback.ledger.gate import PLAN_TTL
 from winback.night.agree import note_accepted_guards, require_agreement
 from winback.night.apply import apply
 from winback.night.assess import assess, population_fits
@@ -170,10 +170,9 @@ def _refuse_age(night: Night, wanted: Mapping[str, Any], again: str, *, allow_ba
     if night.is_backdated and not allow_backdated:
         what = f"{night.as_of} is more than a day ago. If you mean it, apply its plan with --allow-backdated"
         raise GuardRefused(what)
-    if not night.is_backdated and night.now - night.begins_at >= PLAN_TTL:
-        hours = PLAN_TTL.total_seconds() / 3600
+    if not night.is_backdated and night.now - night.begins_at >= timedelta(hours=NIGHT_HOURS):
         raise GuardRefused(
-            f"plan {wanted['plan_hash']} is older than {hours:.0f} hours, so it is not carried out. "
+            f"plan {wanted['plan_hash']} is older than {NIGHT_HOURS} hours, so its messages would have expired. "
             f"Make a new one: {again}"
         )
 
