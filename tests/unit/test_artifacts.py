@@ -65,9 +65,11 @@ def test_sources_show_every_column_and_no_gaps():
     ]
 
 
-def test_the_head_of_a_night_hides_small_counts_too():
-    words = artifacts.night_words({**SUMMARY, "decisions": {"send": 3, "wait": 1197}})
-    assert "Messages: <5." in words
+@pytest.mark.parametrize("decisions", [{"send": 3, "wait": 1197}, {"send": 3, "wait": 1190, "skip": 2}, {"wait": 9}])
+def test_the_head_of_a_night_names_the_exact_number_of_messages(decisions):
+    """A person agrees to it, so it is never hidden."""
+    words = artifacts.night_words({**SUMMARY, "decisions": decisions})
+    assert f"Messages: {decisions.get('send', 0)}." in words
     assert "Every guard is content" in words
 
 

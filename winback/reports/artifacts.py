@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from winback.core.reasons import Reason
+from winback.core.reasons import Action, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,13 +85,15 @@ def thresholds_table(groups: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 
 def night_words(summary: Mapping[str, Any], *, held: Sequence[Mapping[str, Any]] = ()) -> str:
-    """Return the head of a night in Markdown: the day, the plan, what it sends and costs, what stands against it."""
-    decisions = conceal(summary["decisions"])
+    """Return the head of a night in Markdown: the day, the plan, what it sends and costs, what stands against it.
+
+    The number of messages is never hidden: it is what a person agrees to.
+    """
     lines = [
         f"## Night of {summary['as_of']}",
         "",
         f"Plan `{summary['plan_hash']}`: {summary['contacts']:,} contacts in scope.",
-        f"Messages: {decisions.get('send', 0)}. Cost: {float(summary.get('cost') or 0):.2f}.",
+        f"Messages: {summary['decisions'].get(Action.SEND, 0)}. Cost: {float(summary.get('cost') or 0):.2f}.",
     ]
     against = [guard for guard in summary.get("guards", ()) if not guard["ok"]]
     lines += [f"- guard **{guard['name']}**: {guard['detail']}" for guard in against]
