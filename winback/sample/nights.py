@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 
 from winback.ledger.schema import cycles, messages, steps, suppressions
 from winback.night.pepper import open_project_ledger
 from winback.night.run import run
+from winback.sample.planted import TIMEZONE
 from winback.sample.reactions import Message
 from winback.sample.scaffold import scaffold
 from winback.sample.shop import play
@@ -65,7 +67,9 @@ def live_through(root: Path, nights: Sequence[date], *, until: date) -> Iterator
     """
     project = load_project(root)
     for night, next_night in zip(nights, [*nights[1:], until + timedelta(days=1)], strict=True):
-        report = run(project, as_of=night, now=wall_clock(), allow_backdated=True, shards=SHARDS)
+        # Whoever keeps this shop looks at every plan: the first night's crowd takes its later steps together, too.
+        looked_at = [f"growth:{night}", f"sunsets:{night}"]
+        report = run(project, as_of=night, now=wall_clock(), allow_backdated=True, accept=looked_at, shards=SHARDS)
         with open_project_ledger(project) as ledger:
             play(root, day=next_night - timedelta(days=1), messages=_delivered(ledger, night))
         decided = report["decisions"]
@@ -131,7 +135,7 @@ def found_and_live(
 def main(arguments: Sequence[str]) -> int:
     """Found a shop in a directory and live through nights that end yesterday: DIR CUSTOMERS NIGHTS EVERY_DAYS."""
     root, customers, nights, days = Path(arguments[0]), *map(int, arguments[1:4])
-    today = wall_clock().date()
+    today = wall_clock().astimezone(ZoneInfo(TIMEZONE)).date()
     dates = every(days, before=today, nights=nights)
 
     def tell(text: str) -> None:
