@@ -22,7 +22,7 @@ gaps = st.lists(st.integers(1, 700), max_size=25)
 shops = st.lists(st.tuples(gaps, st.integers(0, 900)), min_size=1, max_size=12)
 probabilities = st.floats(0.001, 0.9)
 fits = st.builds(
-    lambda mu0, sigma2, tau2, stop: replace(
+    lambda mu0, sigma2, tau2, stop, first_gaps: replace(
         fit(profiles_of([], np.array([], "datetime64[D]"), behaviour="purchase"), behaviour="purchase", as_of=AS_OF),
         mu0=mu0,
         sigma2=sigma2,
@@ -32,11 +32,13 @@ fits = st.builds(
         gaps=9000,
         history_days=3000,
         season_helps=None,
+        **dict(zip(("first_gaps", "first_gap_mean", "first_gap_variance"), first_gaps, strict=True)),
     ),
     st.floats(0, 7),
     st.floats(0.05, 2),
     st.floats(0.05, 2),
     st.lists(probabilities, min_size=7, max_size=7),
+    st.tuples(st.sampled_from([0, 500]), st.floats(0, 7), st.floats(0, 5)),
 )
 layers = st.builds(
     lambda weights, intercept, horizon_days: Recalibration(

@@ -37,9 +37,10 @@ def test_scores_and_thresholds_are_the_models(tmp_path):
     found = backtest(written(tmp_path, SMALL), horizon_days=30, as_of=[D])
     days = np.array(["2026-01-01", "2026-02-01", "2026-04-30"], dtype="datetime64[D]")
     profiles = profiles_of(["007", "007", "8"], days, behaviour="purchase")
-    rhythm = rhythm_of(profiles, fit=fit(profiles, behaviour="purchase", as_of=D))
+    shop = fit(profiles, behaviour="purchase", as_of=D)
+    rhythm = rhythm_of(profiles, fit=shop)
     none = 1 - rhythm.return_probability(np.array([89, 1]), horizon_days=30)
-    _, thresholds = own_thresholds(rhythm, profiles["n"].to_numpy(), horizon_days=30)
+    _, thresholds = own_thresholds(rhythm, profiles["n"].to_numpy(), fit=shop, horizon_days=30)
     assert found["score"].tolist() == pytest.approx(none.tolist())
     assert found["threshold_days"].tolist() == pytest.approx(thresholds[0].tolist())
     assert found["inactive"].tolist() == [int(thresholds[0][0] < 89), int(thresholds[0][1] < 1)]

@@ -1,7 +1,8 @@
 """The population's moments and stop probabilities on cases small enough for arithmetic in the test."""
 
+import json
 from datetime import date, timedelta
-from math import log
+from math import exp, log, sqrt
 
 import numpy as np
 import pytest
@@ -132,6 +133,33 @@ def test_months_and_rates_are_shares_of_active_days():
     # a on 11, 21 and 31 October, b on 31 October
     assert found.month_shares[9] == 1
     assert (found.rate_per_day, found.rate_variance, found.rate_span_days) == (pytest.approx(0.1), 0, 20)
+
+
+def test_first_gaps_are_counted_once_a_customer():
+    found = fit(profiles({"a": [10, 40], "b": [20], "c": []}), behaviour="purchase", as_of=AS_OF)
+    assert found.first_gaps == 2
+    assert found.first_gap_mean == pytest.approx((log(10) + log(20)) / 2)
+    assert found.first_gap_variance == pytest.approx(2 * (log(2) / 2) ** 2 / 1)  # one degree of freedom
+    assert found.first_gap_days(0.5) == pytest.approx(sqrt(10 * 20))
+    assert found.first_gap_days(0.75) == pytest.approx(sqrt(10 * 20) * exp(0.67449 * log(2) / sqrt(2)))
+
+
+@pytest.mark.parametrize(("gaps", "count"), [({}, 0), ({"a": []}, 0), ({"a": [7, 9], "b": []}, 1)])
+def test_a_single_first_gap_has_no_spread(gaps, count):
+    found = fit(profiles(gaps), behaviour="purchase", as_of=AS_OF)
+    assert (found.first_gaps, found.first_gap_mean, found.first_gap_variance) == (count, 0, 0)
+
+
+@pytest.mark.parametrize(("customers", "is_enough"), [(49, False), (50, True)])
+def test_fifty_first_gaps_are_enough(customers, is_enough):
+    found = fit(profiles({f"{one}": [7, 7] for one in range(customers)}), behaviour="purchase", as_of=AS_OF)
+    assert found.knows_first_gaps == is_enough
+
+
+def test_a_document_written_before_first_gaps_were_known_still_reads():
+    values = json.loads(fit(profiles({"a": [10, 40], "b": [20]}), behaviour="purchase", as_of=AS_OF).to_json())
+    older = {name: value for name, value in values.items() if not name.startswith("first_gap")}
+    assert not PopulationFit.from_json(json.dumps(older)).knows_first_gaps
 
 
 def test_other_behaviours_are_not_looked_at():

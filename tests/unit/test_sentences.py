@@ -73,6 +73,16 @@ def test_one_purchase_has_no_rhythm_yet():
     )
 
 
+def test_one_purchase_is_told_how_long_others_took_to_the_second():
+    shop = replace(SHOP, first_gaps=4321, first_gap_mean=log(40), first_gap_variance=0.3)
+    row = {"n": 1, "own_gap_days": np.nan, "threshold_1_days": 59, "return_at_threshold": 0.12}
+    assert told([row], fit=shop)[0] == (
+        "Threshold 59 days: behaviour purchase; frequency 1 purchase, so no rhythm of your own yet; 25 % of the "
+        "silences between a 1st and a 2nd purchase (of 4321 customers) last over 59 days by chance; lifecycle: after "
+        "the 1st purchase 50 % stop; at 59 days fewer than half of customers like this return within 90 days."
+    )
+
+
 def test_small_numbers_and_a_chance_above_a_half():
     row = {"n": 21, "usual_gap_days": 1.2, "own_gap_days": 1.0, "threshold_1_days": 1, "return_at_threshold": 0.622}
     sentence = told([row], is_small=True)[0]

@@ -104,6 +104,60 @@ def test_a_single_purchase_spreads_its_thresholds():
     assert [row[f"threshold_{step}_days"] for step in (1, 2, 3)] == [ceil(first), ceil(1.5 * first), ceil(2 * first)]
 
 
+FIRST_GAPS = {"first_gaps": 50, "first_gap_mean": log(80), "first_gap_variance": 0.25}
+FIRST_GAP_CLOCK = 80 * exp(0.67449 * 0.5)  # 112.1 days
+
+
+def first_three(row):
+    return [row[f"threshold_{step}_days"] for step in (1, 2, 3)]
+
+
+def test_a_single_purchase_waits_as_long_as_others_did_for_their_second():
+    frame = customers({"once": [], "twice": [20]})
+    # So few stop and so long are the gaps that the return clock would wait much longer.
+    loyal = {"mu0": log(400), "sigma2": 0.1, "tau2": 0.05, "stop": (0.01,) * 7}
+    before = rhythms(frame, shop=population(**loyal), horizon_days=365).set_index("customer_id")
+    found = rhythms(frame, shop=population(**loyal, **FIRST_GAPS), horizon_days=365).set_index("customer_id")
+    assert found.loc["once", "overdue_days"] == pytest.approx(FIRST_GAP_CLOCK, rel=1e-5)
+    assert found.loc["once", "threshold_1_days"] == ceil(FIRST_GAP_CLOCK)
+    assert found.loc["once", "threshold_1_days"] < before.loc["once", "threshold_1_days"]
+    assert found["basis"].to_dict() == {"once": "one_off", "twice": "overdue_clock"}
+    assert first_three(found.loc["twice"]) == first_three(before.loc["twice"])
+    # The clock moves, the score does not.
+    assert found["return_probability"].tolist() == before["return_probability"].tolist()
+    assert "return within 365 days" in found.loc["once", "sentence"]
+    assert "fewer than half" not in found.loc["once", "sentence"]  # at 113 days most of them still come
+
+
+def test_too_few_first_gaps_leave_the_shops_usual_gap():
+    frame = customers({"once": []})
+    few = rhythms(frame, shop=population(**(FIRST_GAPS | {"first_gaps": 49})))
+    assert first_three(few.iloc[0]) == first_three(rhythms(frame).iloc[0])
+
+
+def test_the_later_thresholds_of_a_single_purchase_are_spread_from_its_first():
+    row = rhythms(customers({"once": []}), shop=population(**FIRST_GAPS)).iloc[0]
+    clock = FIRST_GAP_CLOCK
+    assert first_three(row) == [ceil(clock), ceil(1.5 * clock), ceil(2 * clock)]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "days", "basis"),
+    [
+        ({"floor_days": 200}, [200, 300, 400], "floor"),
+        ({"ceiling_days": 60}, [60, 90, 120], "ceiling"),
+    ],
+)
+def test_floor_and_ceiling_bind_a_single_purchase_too(bounds, days, basis):
+    row = rhythms(customers({"once": []}), shop=population(**FIRST_GAPS), **bounds).iloc[0]
+    assert (first_three(row), row["basis"]) == (days, basis)
+
+
+def test_too_little_data_goes_before_first_gaps():
+    row = rhythms(customers({"once": []}), shop=population(**FIRST_GAPS, customers=10), default_days=80).iloc[0]
+    assert (row["threshold_1_days"], row["basis"]) == (80, "default_days")
+
+
 def test_the_numbers_behind_a_threshold_are_stored():
     row = rhythms(customers({"a": [20, 40], "b": []}, silence_days=33)).set_index("customer_id")
     assert tuple(rhythms(customers({"a": []})).columns) == RHYTHM_COLUMNS

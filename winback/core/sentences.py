@@ -83,7 +83,12 @@ def rhythm_sentences(rows: pd.DataFrame, *, fit: PopulationFit, horizon_days: in
         counted(n, noun, plural(noun)), ", usually every ", every, " (yours ", whole(rows["own_gap_days"]),
         f", pulled towards the shop's {shop}); 25 % of your silences",
     )  # fmt: skip
-    single = f"1 {noun}, so no rhythm of your own yet (the shop's is {shop} days); 25 % of such silences"
+    such = (
+        f"; 25 % of the silences between a 1st and a 2nd {noun} (of {fit.first_gaps} customers)"
+        if fit.knows_first_gaps
+        else f" (the shop's is {shop} days); 25 % of such silences"
+    )
+    single = f"1 {noun}, so no rhythm of your own yet{such}"
     stops = [f"{share:.0%}".replace("%", " %") if share >= ONE_PERCENT else "under 1 %" for share in fit.stop]
     after = _lookup(n, {int(k): f"the {ordinal(int(k))} {noun} {stops[band_of(k)]} stop" for k in np.unique(n)})
     rarely = rows["return_at_threshold"].to_numpy() <= 0.5  # noqa: PLR2004  a half

@@ -103,20 +103,38 @@ def _nobody() -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype=kinds.get(name, "float64")) for name in RHYTHM_COLUMNS})
 
 
-def own_thresholds(rhythm: Rhythm, n: NDArray[np.int64], *, horizon_days: int) -> tuple[Floats, Floats]:
+def overdue_clock(rhythm: Rhythm, n: NDArray[np.int64], *, fit: PopulationFit) -> Floats:
+    """Return the days that a quarter of the silences outlast by chance.
+
+    The own silences; after a single active day those between the first and the second day of others, where enough came
+    a second time. All gaps together would mislead: they are mostly those of frequent customers.
+    """
+    days = rhythm.overdue_days(OVERDUE_SHARE)
+    return np.where(n == 1, fit.first_gap_days(OVERDUE_SHARE), days) if fit.knows_first_gaps else days
+
+
+def own_thresholds(
+    rhythm: Rhythm, n: NDArray[np.int64], *, fit: PopulationFit, horizon_days: int
+) -> tuple[Floats, Floats]:
     """Return the overdue clock and the three thresholds of the model, before any policy.
 
     Parameters
     ----------
     rhythm : the customers
     n : their active days; after a single one the three thresholds would fall together and are spread out
+    fit : the population the customers were drawn from
     horizon_days : H
 
     Returns
     -------
     overdue days (customers), thresholds in days (3 x customers), T_k = max(overdue, return clock)
+
+    Notes
+    -----
+    After a single active day T_1 is the overdue clock alone where that is the one of first gaps: it is about the first
+    return, and the return clock would put it off by how many never come a second time.
     """
-    overdue_days = rhythm.overdue_days(OVERDUE_SHARE)
+    overdue_days = overdue_clock(rhythm, n, fit=fit)
     table = SurvivalTable(rhythm)
     days = overdue_days
     found = []
@@ -124,6 +142,8 @@ def own_thresholds(rhythm: Rhythm, n: NDArray[np.int64], *, horizon_days: int) -
         days = return_clock(rhythm, share=share, horizon_days=horizon_days, start_days=days, table=table)
         found.append(days)
     thresholds = np.stack(found)
+    if fit.knows_first_gaps:
+        thresholds[0] = np.where(n == 1, overdue_days, thresholds[0])
     spread = np.where(n == 1, np.asarray(STEP_RATIOS)[:, None] * thresholds[0], thresholds)
     return overdue_days, np.maximum(thresholds, spread)
 
@@ -178,10 +198,10 @@ def _apply_rule(
         ignored = ignored_days(rows, fit=fit, sends_per_month=sends_per_month, as_of=as_of)
         days = np.maximum(ignored, usual_limit_days(sends_per_month))
         basis = pd.Series("sends", index=rows.index, dtype="str")
-        overdue_days = rhythm.overdue_days(OVERDUE_SHARE)
+        overdue_days = overdue_clock(rhythm, n, fit=fit)
         ruled = rows.assign(overdue_days=overdue_days, nudge_days=nudge_days, basis=basis, ignored_days=ignored)
         return ruled, ratios * days
-    overdue_days, days = own_thresholds(rhythm, n, horizon_days=threshold.horizon_days)
+    overdue_days, days = own_thresholds(rhythm, n, fit=fit, horizon_days=threshold.horizon_days)
     basis = np.select([n == 1, days[0] > overdue_days], ["one_off", "return_clock"], "overdue_clock")
     basis = pd.Series(basis, index=rows.index, dtype="str")
     return rows.assign(overdue_days=overdue_days, nudge_days=nudge_days, basis=basis), days
@@ -217,10 +237,11 @@ def _tell(
             sends_per_month=sends_per_month,
             limit_days=usual_limit_days(sends_per_month),
         )
-    # The return clock itself makes it fewer than half, unless a floor or a ceiling moved the threshold.
+    # The return clock itself makes it fewer than half, where it was asked and no floor or ceiling moved the threshold.
+    is_open = is_moved | ((rows["n"].to_numpy() == 1) & fit.knows_first_gaps)
     back = np.zeros(len(rows))
-    moved_days = rows["threshold_1_days"].to_numpy()[is_moved]
-    back[is_moved] = rhythm[is_moved].return_probability(moved_days, horizon_days=threshold.horizon_days)
+    open_days = rows["threshold_1_days"].to_numpy()[is_open]
+    back[is_open] = rhythm[is_open].return_probability(open_days, horizon_days=threshold.horizon_days)
     return sentences.rhythm_sentences(
         rows.assign(return_at_threshold=back),
         fit=fit,

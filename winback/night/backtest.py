@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 
 from winback.core import population, recalibration
-from winback.core.return_clock import return_clock
 from winback.core.rhythm import profiles_of, silences
-from winback.core.thresholds import GONE_SHARES, OVERDUE_SHARE
+from winback.core.thresholds import own_thresholds
 from winback.documents import nearest
 from winback.errors import SourceMalformed, SourceUnavailable, UsageError
 
@@ -87,8 +86,7 @@ def _score_day(
         ]
         fit = recalibration.calibrate(base, profiles, past, as_of=as_of, horizon_days=horizon_days)
     rhythm = population.rhythm_of(profiles, fit=fit)
-    overdue_days = rhythm.overdue_days(OVERDUE_SHARE)
-    threshold_days = return_clock(rhythm, share=GONE_SHARES[0], horizon_days=horizon_days, start_days=overdue_days)
+    _, (threshold_days, *_) = own_thresholds(rhythm, profiles["n"].to_numpy(), fit=fit, horizon_days=horizon_days)
     return pd.DataFrame(
         {
             "customer_id": profiles["customer_id"],
