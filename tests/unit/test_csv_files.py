@@ -106,7 +106,9 @@ def test_the_row_number_is_the_line_the_row_begins_on(file):
     assert dict(zip(faults["row_number"], faults["rule"], strict=True)) == {7: "unclosed_quote", 9: "ragged_row"}
 
 
-def test_an_open_quote_swallows_nothing_that_lies_far_behind_it(file):
+def test_an_open_quote_swallows_nothing_that_lies_far_behind_it(file, monkeypatch):
+    monkeypatch.setattr("winback.sources.csv_files.BLOCK_BYTES", 64 * 1024)
+    monkeypatch.setattr("winback.sources.csv_files.MAX_LINE_BYTES", 400 * 1024)  # nor is it all kept in memory
     between = [row(f"c{number}") for number in range(20_000)]
     rows, faults = feeds.rows_of(feeds.read(wrote(file, HEADER, b'"open,x\n', *between, b'closed",x\n', row("z"))))
     assert len(rows) == 20_002  # the line that closes nothing is an ordinary row with a quote in it

@@ -78,8 +78,7 @@ def _ordinary_forms(addresses: pd.Series) -> dict[str, EmailForm]:
     usable = parts[1].isin(shown)
     normal = parts[0][usable] + "@" + parts[1][usable].map(shown)
     keys = normal.str.lower()
-    is_short = normal.str.len() <= MAX_ADDRESS_CHARACTERS
-    rows = zip(plain[usable][is_short], normal[is_short], keys[is_short], strict=True)
+    rows = zip(plain[usable], normal, keys, strict=True)
     return {given: (form, key, None) for given, form, key in rows}
 
 
