@@ -234,7 +234,7 @@ def people(customers: int) -> dict[str, str]:
     for number in range(customers):
         one = f"c{number:03d}"
         email = "" if number % 17 == 3 else f"Person{number}@mail.example"
-        phone = f"+3363998{number:04d}" if number % 3 else ""
+        phone = f"+3361234{number:04d}" if number % 3 else ""
         country = ("FR", "DE", "GB")[number % 3]
         contacts.append(
             f"{one},{email},{phone},Ann{number},Lee,{('fr', 'de', 'en')[number % 3]},{country},,shop{number % 4}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import func, select
 
 from winback.ledger import bulk, diary
-from winback.ledger.connections import insert_counted, new_insert
+from winback.ledger.connections import new_insert
 from winback.ledger.schema import loads, overrides, quarantine
 
 if TYPE_CHECKING:
@@ -100,10 +100,18 @@ def count_quarantine(connection: Connection, as_of: date) -> dict[tuple[str, str
 
 
 def allow(connection: Connection, override: Override) -> bool:
-    """Let a held source through for one night, in somebody's name; return False when that was done before."""
-    statement = new_insert(connection, overrides).values(override._asdict()).on_conflict_do_nothing()
-    if not insert_counted(connection, statement):
+    """Let a held source through for one night, in somebody's name; return False when that was done before.
+
+    There is one line a source and night; a further kind is added to it (``empty,stale``).
+    """
+    known = overrides_on(connection, override.as_of).get(override.source)
+    if known is None:
+        connection.execute(new_insert(connection, overrides).values(override._asdict()))
+    elif override.kind in known.kind.split(","):
         return False
+    else:
+        line = overrides.c.source == override.source, overrides.c.as_of == override.as_of
+        connection.execute(overrides.update().where(*line).values(kind=f"{known.kind},{override.kind}"))
     after = {"as_of": override.as_of, "kind": override.kind, "reason": override.reason}
     diary.record(connection, at=override.at, actor=override.by, action="override", subject=override.source, after=after)
     return True

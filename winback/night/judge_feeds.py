@@ -85,6 +85,8 @@ def _holds(feed: Feed, source: Source, *, project: Project, as_of: date, before:
     )
     usual = [load.read for load in before if load.held in {None, "stale"}]
     yield from _present(guard_rows(feed.name, as_of=as_of, rows=feed.read, earlier_rows=usual, volume=guards.volume))
+    if feed.read == 0:
+        return  # that it is empty was said already; that it holds nothing new says no more
     is_events = feed.events is not None
     yield from _present(
         guard_freshness(

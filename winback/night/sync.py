@@ -22,7 +22,7 @@ from winback.core.feed_guards import Hold, day_ends_at
 from winback.core.row_rules import STANDARD_BEHAVIOURS
 from winback.core.sieve import faults_frame, mask
 from winback.errors import SourceError, SourceUnavailable
-from winback.ledger import diary, loads, people, refusals
+from winback.ledger import loads, people, refusals
 from winback.ledger.loads import Load, Override
 from winback.night.check import read_programmes
 from winback.night.judge_feeds import accepted_holds, judge_feed
@@ -86,7 +86,8 @@ def sync(
     works = [Work(name=name, source=source) for name, source in sources.items()]
     with ledger.reading() as connection:
         _recall(connection, works, as_of)
-        accepted |= {(one.kind, name) for name, one in loads.overrides_on(connection, as_of).items()}
+        said = loads.overrides_on(connection, as_of)
+        accepted |= {(kind, name) for name, one in said.items() for kind in one.kind.split(",")}
     known = _known_behaviours(project)
     for done, work in enumerate(works):
         progress("sync", done, len(works))
@@ -240,12 +241,7 @@ def _record(connection: Connection, work: Work, *, as_of: date, now: datetime, a
         loads.write_quarantine(connection, _quarantine(work.name, feed.faults, as_of=as_of, pepper=pepper))
     for kind in work.accepted:
         reason = f"--accept {kind}:{work.name}:{as_of}"
-        override = Override(work.name, as_of, kind, actor, now, reason)
-        if not loads.allow(connection, override) and loads.overrides_on(connection, as_of)[work.name].kind != kind:
-            # There is one line a source and night; a second kind is in the audit log all the same.
-            diary.record(
-                connection, at=now, actor=actor, action="override", subject=work.name, after={"reason": reason}
-            )
+        loads.allow(connection, Override(work.name, as_of, kind, actor, now, reason))
     earlier = work.today.new if work.today is not None else 0
     mark = {**feed.mark, "behaviours": sorted(work.behaviours)} if feed is not None and work.goes_in else None
     load = Load(
