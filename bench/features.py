@@ -18,7 +18,6 @@ import pandas as pd
 
 from bench._made_events import LAST_ON, made_events
 from winback.activity.columnar import EVENT_SCHEMA, connection, relation
-from winback.activity.feature_query import fold_profiles_sql
 from winback.activity.manifest import read_manifest
 from winback.activity.store import ActivityStore
 
@@ -54,8 +53,7 @@ def run(*, customers: int = 100_000, events_per_customer: int = 20, repetitions:
         store = ActivityStore.open(root, zone=ZoneInfo("Europe/Berlin"))
         with store.writing() as writer:
             writer.ingest("shop", made_events(customers=customers, events_per_customer=events_per_customer))
-        fold_profiles_sql()  # importing ibis and compiling are no part of either side
-        rounds, sums = [], set()
+            rounds, sums = [], set()
         for _ in range(repetitions):
             floor, _wall, _none = measured(scan, root)
             # Nothing is folded yet, so the profiles come from the events.

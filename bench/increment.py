@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 
 from bench._made_events import LAST_ON, made_events
 from bench.features import checksum, measured
-from winback.activity.feature_query import fold_profiles_sql
 from winback.activity.store import ActivityStore
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ def run(*, customers: int = 100_000, events_per_customer: int = 20, repetitions:
     known = events.num_rows - max(1, int(events.num_rows * NEW_SHARE))
     # The night before: the day the new events begin on is not over yet.
     before = events["occurred_at"][known].as_py().astimezone(ZONE).date() - timedelta(days=1)
-    fold_profiles_sql()  # importing ibis and compiling are no part of either side
     rounds, sums = [], set()
     for _ in range(repetitions):
         with tempfile.TemporaryDirectory() as folder:

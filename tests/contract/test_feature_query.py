@@ -11,6 +11,7 @@ from activity_world import Event, at, expected_profiles, on, purchase
 
 from winback.activity.columnar import MONTHS, PROFILE_SCHEMA, as_frame
 from winback.activity.feature_query import EVENTS, PROFILES, fold_profiles, fold_profiles_sql
+from winback.activity.folding import fold_query
 from winback.core.buckets import buckets
 from winback.core.rhythm import LOG_UNIT, MONTH_COLUMNS
 
@@ -39,6 +40,11 @@ def engine():
     connected = ibis.duckdb.connect()
     yield connected
     connected.disconnect()
+
+
+def test_the_stored_query_is_fresh():
+    refresh = "python -m winback.activity.feature_query data/queries/fold_profiles.sql"
+    assert fold_query() == fold_profiles_sql() + "\n", f"stale: run `{refresh}`"
 
 
 @pytest.mark.parametrize("dialect", ["duckdb", "postgres", "databricks", "snowflake", "bigquery"])

@@ -8,6 +8,7 @@ query and give the same bytes. Must never happen: an event after ``as_of`` in a 
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from winback.activity.columnar import (
     relation,
 )
 from winback.core.buckets import bounds
+from winback.settings import data_directory
 
 if TYPE_CHECKING:
     from datetime import date
@@ -105,6 +107,12 @@ def _pending_rows(part: EventPart, folded: date) -> int:
     return part.rows * max(0, pending_days) // ((part.last_on - part.first_on).days + 1)
 
 
+@cache
+def fold_query() -> str:
+    """Return :func:`winback.activity.feature_query.fold_profiles` as DuckDB's SQL."""
+    return (data_directory() / "queries" / "fold_profiles.sql").read_text(encoding="utf-8")
+
+
 def compute_profiles(
     root: Path, manifest: Manifest, dirty: pa.Table, shards: tuple[int, ...], *, as_of: date, run: tuple[int, int]
 ) -> pa.Table:
@@ -123,9 +131,6 @@ def compute_profiles(
     -------
     PROFILE_SCHEMA, sorted by bucket, customer_id, behaviour
     """
-    # Only this needs ibis, whose import costs 0.8 CPU s: reads of stored profiles do without.
-    from winback.activity.feature_query import fold_profiles_sql  # noqa: PLC0415  see above
-
     parts = [part for shard in shards for part in shard_parts(manifest, shard)]
     folded = manifest.folded_through
     if folded is not None and as_of < folded:
@@ -141,7 +146,7 @@ def compute_profiles(
             prior = prior.join(stale, "customer_id", how="anti")
         within_run(events, run).select(*map(ColumnExpression, QUERY_COLUMNS)).create_view("events")
         within_run(prior, run).create_view("prior")
-        profiles = engine.sql(fold_profiles_sql()).order(ORDER).to_arrow_table()
+        profiles = engine.sql(fold_query()).order(ORDER).to_arrow_table()
     # The engine adds whole numbers up in 128 bits; they are 64-bit numbers by contract.
     return profiles.cast(PROFILE_SCHEMA)
 
