@@ -19,10 +19,11 @@ import pandas as pd
 from winback.core.candidates import typed
 from winback.core.decisions import decide
 from winback.core.hold_out import keyed_numbers
+from winback.core.matching import is_among, places
 from winback.core.reasons import Action, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,6 +36,30 @@ FLAGS = ["is_address_taken", "is_over_cost_limit", "is_over_night_limit"]
 ORDER_OF_ACTIONS = ("send", "hold_out", "sunset", "hold", "defer", "skip", "wait")
 _ACTING = [Action.SEND.value, Action.HOLD_OUT.value]
 _MICRO = 1_000_000
+
+
+def spread(
+    ids: pd.Series[str], known: Mapping[str, Iterable[pd.DataFrame]], *, programmes: Sequence[Programme]
+) -> dict[str, NDArray[np.bool_]]:
+    """Return for each programme which contacts need a row in it.
+
+    Those it knows; and those whom no programme knows, in the one :func:`one_each` shows of several that all wait. A
+    programme can do nothing about somebody it knows nothing of, and of a night with five programmes those are three
+    rows of four.
+
+    Parameters
+    ----------
+    ids : the contacts
+    known : for each programme the frames with a customer_id that make a contact known to it: schedules, cycles
+    programmes : all of the night
+    """
+    needed = {
+        name: np.logical_or.reduce([is_among(ids, rows["customer_id"]) for rows in frames])
+        for name, frames in known.items()
+    }
+    first = min(programmes, key=lambda programme: (-programme.value, programme.programme))
+    needed[first.programme] |= ~np.logical_or.reduce(list(needed.values()))
+    return needed
 
 
 def admit(waiting: pd.DataFrame, *, programme: Programme, is_first_night: bool, pepper: str) -> NDArray[np.bool_]:
@@ -68,7 +93,7 @@ def choose(candidates: pd.DataFrame) -> pd.DataFrame:
     """
     decided = decide(candidates.assign(is_sunset_tonight=False, is_outvalued=False))
     ending = decided.loc[decided["action"] == Action.SUNSET.value, "customer_id"]
-    tonight = decided["customer_id"].isin(ending) & ~decided["is_sunset_due"]
+    tonight = is_among(decided["customer_id"], ending) & ~decided["is_sunset_due"]
     decided = decide(decided.assign(is_sunset_tonight=tonight))
     acting = decided[decided["action"].isin(_ACTING)]
     ranked = acting.assign(below=-acting["value"]).sort_values(["customer_id", "below", "step_due_on", "programme"])
@@ -118,10 +143,12 @@ def marked(candidates: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
     candidates : rows
     claims : programme, customer_id and one or more columns of booleans, e.g. from :func:`limit`
     """
-    names = [name for name in claims.columns if name not in KEY]
-    index = pd.MultiIndex.from_frame(candidates[KEY].astype(object))
-    known = claims.set_index(pd.MultiIndex.from_frame(claims[KEY].astype(object)))[names].reindex(index)
-    columns = {name: known[name].astype("boolean").fillna(value=False).to_numpy(bool) for name in names}
+    columns = {name: np.zeros(len(candidates), dtype=bool) for name in claims.columns if name not in KEY}
+    for programme, mine in claims.groupby("programme"):
+        rows = np.flatnonzero(candidates["programme"] == programme)
+        at = places(candidates["customer_id"].iloc[rows], mine["customer_id"])
+        for name, column in columns.items():
+            column[rows[at >= 0]] = mine[name].to_numpy(bool)[at[at >= 0]]
     return candidates.assign(**columns)
 
 
@@ -168,15 +195,18 @@ def one_each(decided: pd.DataFrame, contacts: pd.DataFrame, *, as_of: pd.Timesta
     contacts : customer_id, bucket of everybody in scope; the result is in their order
     as_of : the night's date
     """
-    place = decided["action"].map({action: n for n, action in enumerate(ORDER_OF_ACTIONS)})
-    order = ["place", "is_stranger", "below", "programme"]
-    ranked = decided.assign(place=place, is_stranger=~decided["has_activity"], below=-decided["value"])
-    first = ranked.sort_values(order).drop_duplicates("customer_id")
-    chosen = first.drop(columns=["place", "is_stranger", "below"]).set_index("customer_id")
-    outside = contacts[~contacts["customer_id"].isin(chosen.index)]
+    at = places(decided["customer_id"], contacts["customer_id"])
+    action = places(decided["action"], pd.Series(ORDER_OF_ACTIONS))
+    programme, _ = pd.factorize(decided["programme"], sort=True)
+    order = np.lexsort((programme, -decided["value"], ~decided["has_activity"], action, at))
+    order = order[at[order] >= 0]
+    firsts = order[np.diff(at[order], prepend=-1) > 0]
+    chosen, chosen_at = decided.iloc[firsts], at[firsts]
+    outside = np.setdiff1d(np.arange(len(contacts)), chosen_at)
     if len(outside):
         reason = Reason.NO_PROGRAMME
-        rows = typed(outside[["customer_id", "bucket"]].assign(as_of=as_of, value=0.0))
-        rows = rows.assign(action=reason.action.value, reason=reason.value, rule=-1).set_index("customer_id")
+        rows = typed(contacts[["customer_id", "bucket"]].iloc[outside].assign(as_of=as_of, value=0.0))
+        rows = rows.assign(action=reason.action.value, reason=reason.value, rule=-1)
         chosen = pd.concat([chosen, rows]) if len(chosen) else rows
-    return chosen.reindex(contacts["customer_id"].to_numpy()).rename_axis("customer_id").reset_index()
+        chosen_at = np.concatenate([chosen_at, outside])
+    return chosen.iloc[np.argsort(chosen_at)].reset_index(drop=True)
