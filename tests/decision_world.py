@@ -40,7 +40,11 @@ def programme(**changes: Any) -> Programme:
     ladder = {
         "mode": changes.pop("mode", "anchored"),
         "steps": changes.pop("steps", None) or steps((30, 60, 90)),
-        **{name: changes.pop(name) for name in ("min_days_between", "late_by_days", "answer_days") if name in changes},
+        **{
+            name: changes.pop(name)
+            for name in ("min_days_between", "late_by_days", "answer_days", "one_offs")
+            if name in changes
+        },
     }
     defaults = {
         "version": 1,

@@ -27,9 +27,10 @@ def activities(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Return up to two active days of one customer, the second perhaps within the nights of the test."""
     threshold = draw(st.sampled_from([10, 30, 60]))
     first = FIRST - timedelta(days=draw(st.integers(0, 120)))
-    days = [{"last_on": first, "threshold": threshold}]
+    n = draw(st.sampled_from([1, 4]))
+    days = [{"last_on": first, "threshold": threshold, "n": n}]
     if draw(st.booleans()):
-        days.append({"last_on": first + timedelta(days=draw(st.integers(1, 60))), "threshold": threshold})
+        days.append({"last_on": first + timedelta(days=draw(st.integers(1, 60))), "threshold": threshold, "n": n + 1})
     return days
 
 
@@ -45,6 +46,7 @@ def worlds(draw: st.DrawFn) -> World:
         hold_out=st.sampled_from([{"share": 0.0}, {"share": 0.5}]),
         late_by_days=st.sampled_from([3, 14]),
         answer_days=st.sampled_from([3, 14]),
+        one_offs=st.sampled_from(["touch", "ladder"]),
     )
     contacts = people(
         *NAMES,
@@ -122,10 +124,16 @@ def distances_hold(world: World) -> None:
     taken = frame(world.steps, STEPS)
     key = ["programme", "customer_id", "cycle_no", "step"]
     assert not taken.duplicated(key).any()
-    for _, mine in taken.groupby(["programme", "customer_id"]):
+    for name, mine in taken.groupby(["programme", "customer_id"]):
         days = sorted(mine["taken_on"].dt.date)
         assert all((later - earlier).days >= 7 for earlier, later in pairwise(days))
-        for _, cycle in mine.groupby("cycle_no"):
+        for number, cycle in mine.groupby("cycle_no"):
+            [opened] = [
+                row
+                for row in world.cycles
+                if (row["programme"], row["customer_id"], row["cycle_no"]) == (*name, number)
+            ]
+            assert cycle["step"].max() <= len(opened["step_offsets"].split(","))
             assert cycle.sort_values("taken_on")["step"].is_monotonic_increasing
 
 

@@ -161,7 +161,7 @@ def test_the_fit_does_not_depend_on_the_order_of_the_customers(shop, random):
 def test_steps_keep_their_distance_and_the_first_one_is_the_lapse(shop, population, mode, apart, least):
     days = [int(day) for day in 30 + np.cumsum([extra + least for extra in apart])]
     steps = [{"day": day, "kind": "message", "channels": ["email"], "template": "hello"} for day in days]
-    ladder = Ladder.model_validate({"mode": mode, "steps": steps, "min_days_between": least})
+    ladder = Ladder.model_validate({"mode": mode, "steps": steps, "min_days_between": least, "one_offs": "ladder"})
     found = schedule(rhythms(profiles(shop), population), ladder=ladder, trigger=TRIGGER, as_of=AS_OF)
     due = found[[f"due_{step}_days" for step in range(1, len(days) + 1)]].to_numpy()
     assert len(found) == len(shop)

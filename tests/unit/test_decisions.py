@@ -63,6 +63,7 @@ class TestOrder:
             ({**IDLE, "cycle_state": "returned", "permission": "opted_out"}, "returned"),
             (ENDING, "ladder_ended"),
             ({**ENDING, "is_sunset_due": False}, "cycle_ended"),
+            ({**ENDING, "is_sunset_due": False, "close_reason": "touched"}, "cycle_ended"),
             ({**ENDING, "is_sunset_due": False, "is_history_short": True}, "short_history"),
             ({**ENDING, "is_source_held": True}, "source_held"),
             ({**ENDING, "is_stopped": True}, "stopped"),

@@ -45,6 +45,23 @@ def test_the_rules_come_to_the_stored_decision(changes, reason, rule):
     assert [step["rule"] for step in found.steps] == [one.name for one in RULES][: len(found.steps)]
 
 
+def test_the_end_of_a_one_offs_cycle_is_explained():
+    since = AS_OF - timedelta(days=50)
+    world = World([programme()], people("a"), {"a": [{"last_on": since, "threshold": 30, "n": 1}]})
+    world.play(since + timedelta(days=30), 14)
+    decided = world.run(since + timedelta(days=44))
+    rows = arbitration.one_each(decided, world.contacts, as_of=pd.Timestamp(since + timedelta(days=44)))
+    found = explanation.explain(explanation.read_facts(decisions.public(rows).iloc[0]["facts"]))
+    assert (found.action, found.reason) == ("wait", "cycle_ended")
+    assert (found.steps[-1]["rule"], found.steps[-1]["inputs"]) == (
+        "one touch of a one-off",
+        {"close_reason": "touched"},
+    )
+    assert "second active day" in found.change
+    assert (world.taken("a"), world.suppressions) == ([(1, since + timedelta(days=30))], [])
+    assert world.cycles[0]["close_reason"] == "touched"
+
+
 def test_the_sentence_has_the_numbers_and_the_change_says_what_would_help():
     found = explanation.explain(explanation.read_facts(stored(silence=5)["facts"]))
     assert found.sentence == (

@@ -340,6 +340,89 @@ class TestPermission:
         assert walk.cycles[0]["close_reason"] == "ladder_missed"
 
 
+class TestOneOff:
+    """Who has a single active day gets one message and no ladder."""
+
+    @pytest.mark.parametrize("mode", ["anchored", "calendar", "multiple", "probability"])
+    def test_one_step_is_taken_and_the_cycle_closes_after_the_time_to_answer(self, mode):
+        walk = Walk(programme(mode=mode, answer_days=14), shopper(threshold=30, n=1))
+        assert walk.play(range(29, 200)) == [(1, 30)]
+        assert len(walk.cycles) == 1
+        assert walk.cycles[0]["step_offsets"] == "0"
+        assert (walk.cycles[0]["close_reason"], walk.cycles[0]["closed_on"].date()) == ("touched", on(44))
+
+    @pytest.mark.parametrize("arm", ["treated", "control"])
+    def test_both_arms_end_alike_and_nobody_is_sunset(self, arm):
+        walk = Walk(programme(answer_days=14), shopper(threshold=30, n=1), arm=arm)
+        walk.play(range(29, 44))
+        waiting, ended = walk.at(43), walk.at(44)
+        assert (waiting["cycle_state"], bool(waiting["is_ladder_done"])) == ("open", True)
+        assert (ended["cycle_state"], ended["close_reason"]) == ("ended", "touched")
+        assert not ended["is_sunset_due"]
+        assert not ended["is_history_short"]
+        assert walk.at(43)["ends_on"].date() == on(44)
+
+    @pytest.mark.parametrize("history_days", [0, 1000])
+    def test_a_ladder_of_one_step_ends_in_a_sunset_only_for_who_came_more_often(self, history_days):
+        reasons = []
+        for n in (1, 2):
+            walk = Walk(programme(steps=steps((30,))), shopper(threshold=30, n=n), history_days=history_days)
+            walk.play(range(29, 44))
+            row = walk.at(44)
+            reasons.append((row["close_reason"], bool(row["is_sunset_due"] or row["is_history_short"])))
+        assert reasons == [("touched", False), ("ladder_ended", True)]
+
+    def test_the_policy_may_give_them_the_whole_ladder(self):
+        walk = Walk(programme(one_offs="ladder"), shopper(threshold=30, n=1))
+        assert walk.play(range(29, 110)) == [(1, 30), (2, 60), (3, 90)]
+        assert walk.cycles[0]["close_reason"] == "ladder_ended"
+
+    def test_a_second_active_day_is_a_return_and_opens_the_whole_ladder(self):
+        walk = Walk(programme(), [*shopper(threshold=30, n=1), {"last_on": on(35), "threshold": 30, "n": 2}])
+        assert walk.play(range(29, 140)) == [(1, 30), (1, 65), (2, 95), (3, 125)]
+        assert [cycle["close_reason"] for cycle in walk.cycles] == ["returned", "ladder_ended"]
+
+    def test_so_does_one_after_the_cycle_has_closed(self):
+        walk = Walk(programme(), [*shopper(threshold=30, n=1), {"last_on": on(60), "threshold": 30, "n": 2}])
+        assert walk.play(range(29, 160)) == [(1, 30), (1, 90), (2, 120), (3, 150)]
+
+    def test_a_step_that_was_missed_is_no_touch(self):
+        walk = Walk(programme(), shopper(threshold=30, n=1), deferred=frozenset({30}))
+        walk.play(range(29, 31))
+        row = walk.at(45)
+        assert (row["cycle_state"], row["close_reason"], bool(row["is_sunset_due"])) == ("open", "", False)
+        # A night ran in the window: the step was only deferred and stays due.
+        assert (row["step"], bool(row["is_step_due"])) == (1, True)
+        walk.nights, walk.cycles[0]["opened_on"] = [on(29)], pd.Timestamp(on(29))
+        assert walk.at(45)["close_reason"] == "ladder_missed"
+
+
+class TestStoredOffsets:
+    """A cycle keeps the steps it was opened with."""
+
+    def test_a_touch_stays_one_when_the_policy_changes(self):
+        walk = Walk(programme(), shopper(threshold=30, n=1))
+        walk.play(range(29, 32))
+        walk.policy = programme(one_offs="ladder")
+        assert walk.play(range(32, 120)) == [(1, 30)]
+        assert walk.cycles[0]["close_reason"] == "touched"
+
+    def test_a_ladder_stays_one_when_the_policy_changes(self):
+        walk = Walk(programme(one_offs="ladder"), shopper(threshold=30, n=1))
+        walk.play(range(29, 32))
+        walk.policy = programme()
+        assert walk.play(range(32, 120)) == [(1, 30), (2, 60), (3, 90)]
+        assert walk.cycles[0]["close_reason"] == "ladder_ended"
+
+    def test_a_longer_ladder_is_for_the_next_cycle(self):
+        walk = Walk(programme(steps=steps((30, 60))), shopper(threshold=30))
+        walk.play(range(29, 62))
+        walk.policy = programme()
+        assert walk.play(range(62, 160)) == [(1, 30), (2, 60)]
+        assert (walk.cycles[0]["step_offsets"], walk.cycles[0]["close_reason"]) == ("0,30", "ladder_ended")
+        assert walk.cycles[0]["closed_on"].date() == on(74)
+
+
 class TestRepeating:
     def test_what_a_night_wrote_is_no_input_to_it(self):
         walk = Walk(programme(), [*shopper(threshold=30), {"last_on": on(70), "threshold": 30}])

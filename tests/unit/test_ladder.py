@@ -23,9 +23,9 @@ DAILY = ("click", (91, 137, 182))
 MONTHLY = ("click", (270, 405, 540))
 
 
-def ladder(mode, days=(30, 60, 90), least=7):
+def ladder(mode, days=(30, 60, 90), least=7, **changes):
     steps = [{"day": day, "kind": "message", "channels": ["email"], "template": "hello"} for day in days]
-    return Ladder.model_validate({"mode": mode, "steps": steps, "min_days_between": least})
+    return Ladder.model_validate({"mode": mode, "steps": steps, "min_days_between": least} | changes)
 
 
 def rhythm(customer, behaviour, thresholds, *, last_on="2026-10-22", first_on="2026-01-01", **changes):
@@ -180,6 +180,36 @@ def test_a_weak_behaviour_alone_starts_nothing():
 def test_other_behaviours_are_ignored():
     rows = [rhythm("a", "visit", (400, 500, 600)), rhythm("a", *GROCERY)]
     assert due(rows, "anchored", behaviours=["purchase"]).iloc[0]["behaviour"] == "purchase"
+
+
+ONCE = {"n": 1, "basis": "one_off"}
+
+
+@pytest.mark.parametrize("mode", ["anchored", "calendar", "multiple", "probability"])
+def test_who_came_once_gets_the_first_step_and_no_other(mode):
+    rows = [rhythm("once", *CAR, **ONCE), rhythm("often", *CAR)]
+    once, often = (row for _, row in due(rows, mode).iterrows())
+    assert (once["is_touched_once"], often["is_touched_once"]) == (True, False)
+    assert once["due_1_days"] == often["due_1_days"] == once["threshold_days"]
+    assert once[["due_2_days", "due_3_days"]].isna().all()
+    assert often[["due_2_days", "due_3_days"]].notna().all()
+    whole = due(rows, mode, one_offs="ladder").iloc[0]
+    assert not whole["is_touched_once"]
+    assert whole["due_3_days"] == often["due_3_days"]
+
+
+@pytest.mark.parametrize(
+    ("purchases", "clicks", "opens", "is_once"),
+    [(1, 1, 30, True), (20, 1, 1, False), (1, 20, 1, False)],
+    ids=["opens prove no second time", "a first click of an old customer", "a first purchase of an old reader"],
+)
+def test_only_who_came_once_in_every_counted_behaviour_came_once(purchases, clicks, opens, is_once):
+    rows = [
+        rhythm("a", "purchase", (100, 150, 200), last_on="2026-08-10", n=purchases),
+        rhythm("a", "click", (20, 30, 40), last_on="2026-10-19", n=clicks),
+        rhythm("a", "open", (5, 6, 7), n=opens),
+    ]
+    assert due(rows, "anchored", weak=["open"])["is_touched_once"].tolist() == [is_once]
 
 
 def test_nobody_gives_an_empty_schedule():

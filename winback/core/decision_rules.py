@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from winback.core.journeys import ENDED, OPEN, OPENING, RETURNED
+from winback.core.journeys import ENDED, OPEN, OPENING, RETURNED, TOUCHED
 from winback.core.reasons import Reason
 
 if TYPE_CHECKING:
@@ -100,6 +100,11 @@ def _claim(name: str, claim: str, reason: Reason, change: str) -> Rule:
     return Rule(name, (claim,), lambda facts: np.asarray(facts[claim], dtype=bool), reason, change)
 
 
+def _equal(name: str, fact: str, value: str, reason: Reason, change: str) -> Rule:
+    """Return a rule that holds where a fact has one value."""
+    return Rule(name, (fact,), lambda facts: facts[fact] == value, reason, change)
+
+
 def _acting(name: str, claim: str, reason: Reason, change: str) -> Rule:
     """Return a rule that holds where a claim does and something would be done or the contact sunset."""
     inputs = (claim, "cycle_state", "is_step_due", "is_sunset_due")
@@ -120,20 +125,14 @@ def _arm(name: str, arm: str, reason: Reason) -> Rule:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule(
+    _equal(
         "erased",
-        ("permission",),
-        lambda facts: facts["permission"] == Reason.ERASED.value,
+        "permission",
+        Reason.ERASED.value,
         Reason.ERASED,
         "only the person can come back, by giving a new consent",
     ),
-    Rule(
-        "came back",
-        ("cycle_state",),
-        lambda facts: facts["cycle_state"] == RETURNED,
-        Reason.RETURNED,
-        "a new silence past the threshold",
-    ),
+    _equal("came back", "cycle_state", RETURNED, Reason.RETURNED, "a new silence past the threshold"),
     Rule(
         "no activity known",
         ("has_activity",),
@@ -172,10 +171,17 @@ RULES: tuple[Rule, ...] = (
     ),
     _claim("history too short", "is_history_short", Reason.SHORT_HISTORY, "a longer history than min_history_days"),
     _claim("ladder ended", "is_sunset_due", Reason.LADDER_ENDED, "a return before the end of the ladder"),
-    Rule(
+    _equal(
+        "one touch of a one-off",
+        "close_reason",
+        TOUCHED,
+        Reason.CYCLE_ENDED,
+        "a return, and then a new silence past the threshold: a second active day opens the whole ladder",
+    ),
+    _equal(
         "ladder ended without a sunset",
-        ("cycle_state",),
-        lambda facts: facts["cycle_state"] == ENDED,
+        "cycle_state",
+        ENDED,
         Reason.CYCLE_ENDED,
         "a return, and then a new silence past the threshold",
     ),
@@ -208,13 +214,7 @@ RULES: tuple[Rule, ...] = (
         Reason.ACTIVE,
         "a silence of threshold_days",
     ),
-    Rule(
-        "sunset",
-        ("permission",),
-        lambda facts: facts["permission"] == Reason.SUNSETTED.value,
-        Reason.SUNSETTED,
-        "only the person can undo it",
-    ),
+    _equal("sunset", "permission", Reason.SUNSETTED.value, Reason.SUNSETTED, "only the person can undo it"),
     Rule(
         "ladder walked for this silence",
         ("is_cycle_ended", "cycle_state", "is_step_due"),

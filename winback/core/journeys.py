@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from winback.core.policy import Programme
 
 NONE, OPENING, OPEN, RETURNED, ENDED = "none", "opening", "open", "returned", "ended"
-LADDER_ENDED = "ladder_ended"
-LADDER_MISSED = "ladder_missed"
+LADDER_ENDED, LADDER_MISSED, TOUCHED = "ladder_ended", "ladder_missed", "touched"
 CYCLE_YEAR_DAYS = 365
 
 
@@ -64,8 +63,8 @@ def advance(
 
     Parameters
     ----------
-    schedules : customer_id, last_on, lapsed_on, threshold_days, due_1_days … due_K_days, and optionally
-        last_return_on (the last day of a behaviour that ends a cycle, or of a human act on a landing page)
+    schedules : customer_id, last_on, lapsed_on, threshold_days, due_1_days … due_K_days, is_touched_once, and
+        optionally last_return_on (the last day of a behaviour that ends a cycle, or of a human act on a landing page)
     cycles : programme, customer_id, cycle_no, opened_on, lapsed_on, anchored_on, arm, threshold_days, step_offsets,
         closed_on, close_reason; other programmes' and tonight's rows are ignored
     steps : programme, customer_id, cycle_no, step, taken_on (of both arms)
@@ -86,7 +85,8 @@ def advance(
     -----
     Step k is due at ``anchored_on + offset_k``, never sooner than ``min_days_between`` after the last step of any
     cycle. It is passed over only if no night ran while it was the current one (it was missed), or if it may not be
-    sent to this contact at all and the next one is due. A step that was deferred or held stays due.
+    sent to this contact at all and the next one is due. A step that was deferred or held stays due. A cycle has as many
+    steps as its offsets name: whoever came once has one, and closes as `touched`, without a sunset.
     """
     past_cycles, past_steps = as_before(cycles, steps, programme=programme.programme, as_of=as_of)
     state = _known_state(schedules, past_cycles, past_steps, programme=programme, as_of=as_of)
@@ -138,6 +138,7 @@ def _known_state(
     state["returned"] = _days(known["last_return_on"]) if "last_return_on" in known else np.nan
     # A return by a behaviour the trigger does not count is life, too: the silence starts again from it.
     state["lapsed"] = np.fmax(_days(known["lapsed_on"]), state["returned"] + state["threshold"])
+    state["is_touched_once"] = known["is_touched_once"].fillna(value=False).astype(bool)
     for k in range(len(programme.ladder.steps)):
         state[f"offset_{k + 1}"] = (known[f"due_{k + 1}_days"] - known["threshold_days"]).to_numpy(np.float64)
     latest = rows_at(latest, places(ids, latest["customer_id"]))
@@ -178,8 +179,10 @@ def _open_cycles(state: pd.DataFrame, *, programme: Programme, nights: NDArray[n
     restarts = (late_days >= first_window) & (ladder.mode != "calendar")
     state["anchored"] = np.where(state["is_open"], state["cycle_anchored"], np.where(restarts, today, state["lapsed"]))
     state["opened"] = np.where(state["is_open"], state["cycle_opened"], today)
-    for k in range(len(ladder.steps)):
-        state[f"offset_{k + 1}"] = offsets[:, k]
+    state[[f"offset_{k + 1}" for k in range(len(ladder.steps))]] = offsets
+    state["steps"] = np.isfinite(offsets).sum(axis=1)
+    # One step of several is a touch for good; where the whole ladder is one step, only the activity can tell.
+    state["is_touch"] = (state["steps"] == 1) & (state["is_touched_once"] | (len(ladder.steps) > 1))
 
 
 def _offsets(state: pd.DataFrame, programme: Programme) -> NDArray[np.float64]:
@@ -206,26 +209,24 @@ def _may(state: pd.DataFrame, permitted: pd.DataFrame | None, count: int) -> NDA
 
 
 def _stand(
-    state: pd.DataFrame,
-    may: NDArray[np.bool_],
-    programme: Programme,
-    nights: NDArray[np.float64],
-    today: float,
+    state: pd.DataFrame, may: NDArray[np.bool_], programme: Programme, nights: NDArray[np.float64], today: float
 ) -> _Rungs:
     """Return the first step that is neither taken nor passed over, and when the ladder is over if none is left."""
     ladder = programme.ladder
-    count = len(ladder.steps)
-    opened = state["opened"].to_numpy(np.float64)
-    nominal = np.column_stack([state["anchored"] + state[f"offset_{k + 1}"] for k in range(count)])
-    soonest = np.nan_to_num(state["last_step_on"].to_numpy(np.float64) + ladder.min_days_between, nan=-np.inf)
+    count = state["steps"].to_numpy()
+    opened, last_step_on = (state[name].to_numpy(np.float64) for name in ("opened", "last_step_on"))
+    days = [state["anchored"] + state[f"offset_{k + 1}"] for k in range(len(ladder.steps))]
+    nominal = np.column_stack([*days, np.full(len(state), np.nan)])  # nothing follows the last step
+    soonest = np.nan_to_num(last_step_on + ladder.min_days_between, nan=-np.inf)
+    answered = last_step_on + ladder.answer_days
     taken = np.where(state["is_open"], state["last_step"], 0)
     step = np.zeros(len(state), dtype=np.int64)
     due = np.full(len(state), np.nan)
-    ends = np.where(taken >= count, state["last_step_on"] + ladder.answer_days, np.nan)
-    for k in range(count):
-        this = np.fmax(nominal[:, k], soonest)
+    ends = np.where(taken >= count, answered, np.nan)
+    for k in range(len(days)):
+        this = np.maximum(nominal[:, k], soonest)  # NaN: the cycle has no such step
         closes = this + ladder.late_by_days + 1
-        follows = np.fmax(nominal[:, k + 1], this + ladder.min_days_between) if k + 1 < count else closes
+        follows = np.where(k + 1 < count, np.fmax(nominal[:, k + 1], this + ladder.min_days_between), closes)
         bound = np.fmin(closes, follows)
         # Only nights on which this cycle was open could have taken the step.
         ran = np.searchsorted(nights, np.fmax(this, opened)) < np.searchsorted(nights, bound)
@@ -234,9 +235,7 @@ def _stand(
         chosen = left & ~passed & (step == 0) & np.isfinite(this)
         step[chosen] = k + 1
         due[chosen] = this[chosen]
-        if k + 1 == count:
-            answered = state["last_step_on"].to_numpy(np.float64) + ladder.answer_days
-            ends = np.where(left & (step == 0), np.fmax(bound, answered), ends)
+        ends = np.where((k + 1 == count) & left & (step == 0), np.fmax(bound, answered), ends)
     return _Rungs(step=step, due=due, ends=np.where(step == 0, ends, np.nan))
 
 
@@ -244,24 +243,25 @@ def _described(
     state: pd.DataFrame, rungs: _Rungs, *, programme: Programme, today: float, history_days: int
 ) -> pd.DataFrame:
     """Return the public columns of :func:`advance`."""
-    count = len(programme.ladder.steps)
     is_open = state["is_open"].to_numpy(bool)
     came_back = state["came_back"].to_numpy(bool)
     # A literal calendar whose last window has passed starts nothing: there is no rung to stand on.
     opens = state["opens"].to_numpy(bool) & (rungs.step > 0)
     walks = is_open & ~came_back
     ended = walks & (rungs.step == 0) & (today >= rungs.ends)
-    all_taken = ended & (state["last_step"].to_numpy() >= count)
+    all_taken = ended & (state["last_step"] >= state["steps"]).to_numpy(bool)
+    touched = all_taken & state["is_touch"].to_numpy(bool)
     treated = state["stored_arm"].to_numpy(object) == TREATED
-    answers = all_taken & treated & (programme.end == "sunset")
+    answers = all_taken & treated & ~touched & (programme.end == "sunset")
     is_long = history_days >= programme.threshold.min_history_days
     step = np.where(walks | opens, rungs.step, 0)
-    no_window = state["opens"].to_numpy(bool) & ~opens
     dormant = state["is_lapsed"] & state["is_too_old"] & ~state["is_open"] & ~state["is_cycle_ended"]
     rows = {
         "customer_id": state["customer_id"].astype("str"),
         "cycle_state": np.select([came_back, ended, is_open, opens], [RETURNED, ENDED, OPEN, OPENING], NONE),
-        "close_reason": np.select([came_back, all_taken, ended], [RETURNED, LADDER_ENDED, LADDER_MISSED], ""),
+        "close_reason": np.select(
+            [came_back, touched, all_taken, ended], [RETURNED, TOUCHED, LADDER_ENDED, LADDER_MISSED], ""
+        ),
         "cycle_no": pd.to_numeric(state["stored_cycle_no"]).fillna(0).to_numpy(np.int64) + opens,
         "arm": np.where(is_open, state["stored_arm"].to_numpy(object), None),
         "opened_on": _dates(np.where(is_open | opens, state["opened"], np.nan)),
@@ -270,7 +270,7 @@ def _described(
         "cycle_threshold_days": np.where(
             is_open, pd.to_numeric(state["stored_threshold_days"]), np.where(opens, state["threshold"], np.nan)
         ),
-        "step_offsets": _offset_texts(state, is_open | opens, count),
+        "step_offsets": _offset_texts(state, is_open | opens, len(programme.ladder.steps)),
         "step": step,
         "step_due_on": _dates(np.where(step > 0, rungs.due, np.nan)),
         "ends_on": _dates(np.where(walks, rungs.ends, np.nan)),
@@ -281,7 +281,7 @@ def _described(
         "is_ladder_done": walks & (rungs.step == 0) & ~ended,
         "is_cycle_ended": state["is_cycle_ended"].to_numpy(bool),
         "is_cycle_limit_reached": state["is_limit_reached"].to_numpy(bool),
-        "is_dormant": dormant.to_numpy(bool) | no_window,
+        "is_dormant": dormant.to_numpy(bool) | (state["opens"].to_numpy(bool) & ~opens),
         "is_backlog": opens & state["is_backlog"].to_numpy(bool),
         "is_sunset_due": answers & is_long,
         "is_history_short": answers & (not is_long),
@@ -291,10 +291,10 @@ def _described(
 
 
 def _offset_texts(state: pd.DataFrame, wanted: NDArray[np.bool_], count: int) -> NDArray[np.object_]:
-    """Return each cycle's offsets as text, e.g. `0,30,60`; empty where there is no cycle."""
+    """Return each cycle's offsets as text, e.g. `0,30,60` or, of one step, `0`; empty where there is no cycle."""
     texts = np.full(len(state), "", dtype=object)
     columns = [state.loc[wanted, f"offset_{k + 1}"] for k in range(count)]
     whole = [column.astype("Int64").astype("str").fillna("") for column in columns]
     joined = whole[0].str.cat(whole[1:], sep=",") if count > 1 else whole[0]
-    texts[wanted] = joined.to_numpy(object)
+    texts[wanted] = joined.str.rstrip(",").to_numpy(object)
     return texts

@@ -36,7 +36,7 @@ SCHEDULE_COLUMNS = (
     *("customer_id", "behaviour", "silence_days", "last_on", "last_strong_on", "first_on", "n"),
     *("threshold_days", "threshold_2_days", "threshold_3_days", "overdue_days", "nudge_days", "return_probability"),
     *("stop_probability", "usual_gap_days", "own_gap_days", "population_gap_days", "basis", "fit_id", "sentence"),
-    "lapsed_on",
+    *("lapsed_on", "is_touched_once"),
 )
 """The columns beside ``due_1_days`` … ``due_K_days``."""
 
@@ -57,7 +57,8 @@ def schedule(rhythms: pd.DataFrame, *, ladder: Ladder, trigger: Silence, as_of: 
     ``due_1_days`` … ``due_K_days``. Everything in days of silence counts from ``last_on``, the latest counted or weak
     active day. ``behaviour`` is the deciding one, the last to pass its threshold (a counted one before a weak one);
     n, gaps, basis and sentence are its own; ``first_on`` and ``return_probability`` are the earliest and the highest
-    over the counted behaviours.
+    over the counted behaviours. ``is_touched_once``: no counted behaviour has a second active day, and the policy keeps
+    such contacts to step 1; their later due days are NaN.
 
     Notes
     -----
@@ -78,13 +79,16 @@ def schedule(rhythms: pd.DataFrame, *, ladder: Ladder, trigger: Silence, as_of: 
     ahead = (_days(deciding["last_on"]) - _days(deciding["own_last_on"])).astype(np.int64)
     own = deciding[list(THRESHOLDS)].to_numpy().astype(np.int64).T
     due = _due_days(own - ahead, own[0], ahead, ladder=ladder, days=days)
+    is_touched_once = (deciding["most_active_days"] == 1) & (ladder.one_offs == "touch")
     facts = deciding.assign(
+        is_touched_once=is_touched_once,
         silence_days=(np.datetime64(as_of) - _days(deciding["last_on"])).astype(np.int64),
         sentence=_sentences(deciding, ahead, first_day=days[0] if is_calendar else None),
         overdue_days=deciding["overdue_days"] - ahead,
         nudge_days=deciding["nudge_days"] - ahead,
         **dict(zip(("threshold_days", *THRESHOLDS[1:]), own - ahead, strict=True)),
-        **{f"due_{step}_days": step_days for step, step_days in enumerate(due, start=1)},
+        due_1_days=due[0],
+        **{f"due_{step}_days": np.where(is_touched_once, np.nan, later) for step, later in enumerate(due[1:], start=2)},
     )
     return facts[[*SCHEDULE_COLUMNS, *(f"due_{step}_days" for step in range(1, len(days) + 1))]]
 
@@ -150,7 +154,8 @@ def _deciding_rows(rows: pd.DataFrame, lapse_on: Dates, *, trigger: Silence) -> 
     chance = np.where(strong, ordered["return_probability"].to_numpy(), 0.0)
     if not len(rows):
         return ordered.assign(
-            last_strong_on=ordered["last_on"], own_last_on=ordered["last_on"], lapsed_on=ordered["last_on"]
+            **dict.fromkeys(("last_strong_on", "own_last_on", "lapsed_on"), ordered["last_on"]),
+            most_active_days=ordered["n"],
         )
     merged = ordered.iloc[starts].assign(
         own_last_on=ordered["last_on"].iloc[starts],
@@ -158,6 +163,7 @@ def _deciding_rows(rows: pd.DataFrame, lapse_on: Dates, *, trigger: Silence) -> 
         last_strong_on=_stamps(np.maximum.reduceat(np.where(strong, last_on, _LONG_AGO), starts)),
         first_on=_stamps(np.minimum.reduceat(np.where(strong, first_on, _FAR_AHEAD), starts)),
         return_probability=np.maximum.reduceat(chance, starts),
+        most_active_days=np.maximum.reduceat(np.where(strong, ordered["n"].to_numpy(), 0), starts),
         lapsed_on=_stamps(lapse_on[order][starts]),
     )
     return merged[np.maximum.reduceat(strong, starts)]

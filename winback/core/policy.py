@@ -118,6 +118,9 @@ class Ladder(_Strict):
     deferred or held is not."""
     answer_days: int = Field(default=14, ge=1)
     """How long a contact has to come back after the last step before the ladder ends."""
+    one_offs: Literal["touch", "ladder"] = "touch"
+    """What a contact gets who has been active on a single day only. `touch`: step 1 and nothing more; without an answer
+    the cycle closes, and nobody is sunset. `ladder`: every step, like everybody else."""
 
     @model_validator(mode="after")
     def _ascending(self) -> Ladder:
