@@ -12,8 +12,10 @@ import json
 import shutil
 import subprocess
 import sys
+import textwrap
 import threading
 import time
+from datetime import UTC, date, datetime
 from typing import Any
 
 from deploy.services import ROOT, USUAL_PORT, ServiceFailed, Services, free_port, stop_in_order
@@ -22,19 +24,18 @@ PROJECT = ROOT / "var" / "demo"
 # The server starts before the project is there; its state moves into the project at the end.
 HOME = ROOT / "var" / "demo-prefect"
 RUN_TIMEOUT_SECONDS = 300
-STORY = (
-    "import json, pathlib, sys; from winback.sample.nights import story; from winback.settings import load_project; "
-    "print(json.dumps(story(load_project(pathlib.Path(sys.argv[1])))))"
-)
-STEPS = {"1": "survey", "2": "contest", "3": "coupon"}
+PICTURE = PROJECT / "var" / "reports" / "season.svg"
+ARTIFACTS = {
+    f"winback-{name}" for name in ("sources", "quarantine", "thresholds", "plan", "segments", "why-not", "ladder")
+}
 
 
 def parser() -> argparse.ArgumentParser:
     """Return what `./do demo` understands."""
     made = argparse.ArgumentParser(prog="./do demo", description="A made-up shop; nothing leaves this machine.")
-    made.add_argument("--customers", type=int, default=800, help="default 800")
-    made.add_argument("--nights", type=int, default=11, help="past nights before tonight's; default 11")
-    made.add_argument("--every", type=int, default=8, help="days from night to night; default 8")
+    made.add_argument("--customers", type=int, default=2000, help="default 2000")
+    made.add_argument("--nights", type=int, default=9, help="past nights before tonight's; default 9")
+    made.add_argument("--every", type=int, default=10, help="days from night to night; default 10")
     made.add_argument("--keep-open", action="store_true", help="leave Prefect running until Ctrl-C")
     return made
 
@@ -76,9 +77,9 @@ class Prefect(threading.Thread):
             raise ServiceFailed(str(self._problem))
 
 
-def live(asked: argparse.Namespace, project_is_there: threading.Event) -> None:
+def live(asked: argparse.Namespace, tonight: date, project_is_there: threading.Event) -> None:
     """Live through the past nights in a process of its own and pass on what it tells."""
-    arguments = [str(PROJECT), str(asked.customers), str(asked.nights), str(asked.every)]
+    arguments = [str(PROJECT), str(asked.customers), str(asked.nights), str(asked.every), str(tonight)]
     command = [sys.executable, "-m", "winback.sample.nights", *arguments]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as nights:
         try:
@@ -94,7 +95,7 @@ def live(asked: argparse.Namespace, project_is_there: threading.Event) -> None:
         raise ServiceFailed("the simulated nights ended early; the message stands above")
 
 
-def run_tonight(services: Services) -> dict[str, Any]:
+def run_tonight(services: Services, tonight: date) -> dict[str, Any]:
     """Trigger tonight's night, wait for it, and return the flow run.
 
     Raises
@@ -105,7 +106,8 @@ def run_tonight(services: Services) -> dict[str, Any]:
     deployment = services.ask("deployments/name/winback-nightly/nightly")
     if not deployment:
         raise ServiceFailed("the nightly deployment is missing")
-    run = services.ask(f"deployments/{deployment['id']}/create_flow_run", {})
+    asked = {"parameters": {"as_of": str(tonight)}}
+    run = services.ask(f"deployments/{deployment['id']}/create_flow_run", asked)
     deadline = time.monotonic() + RUN_TIMEOUT_SECONDS
     while run and time.monotonic() < deadline:
         run = services.ask(f"flow_runs/{run['id']}") or run
@@ -119,32 +121,63 @@ def run_tonight(services: Services) -> dict[str, Any]:
 
 
 def tell_run(services: Services, run: dict[str, Any]) -> None:
-    """Say what Prefect shows about tonight."""
+    """Say what Prefect shows about tonight.
+
+    Raises
+    ------
+    ServiceFailed
+        If the night published less than it should.
+    """
     found = services.ask("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run["id"]]}}}) or []
-    keys = sorted({item["key"] for item in found if item["key"]})
+    keys = {item["key"] for item in found if item["key"]}
+    if missing := ARTIFACTS - keys:
+        raise ServiceFailed(f"tonight's run published no {', '.join(sorted(missing))}; see {services.log('worker')}")
     scheduled = services.ask("flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}) or []
     say(f"  {run['name']} completed in {run['total_run_time']:.0f} s; {len(scheduled)} more runs are scheduled")
-    say(f"  artifacts: {', '.join(keys)}")
+    say(f"  artifacts: {', '.join(sorted(keys))}")
 
 
-def tell_story() -> None:
-    """Say what has happened in the shop, from its ledger."""
-    command = [sys.executable, "-c", STORY, str(PROJECT)]
-    told = json.loads(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout)
-    steps = "   ".join(f"{STEPS.get(step, step)} {count}" for step, count in told["messages"].items())
-    say(f"  messages      {steps}   ({', '.join(f'{name} {count}' for name, count in told['channels'].items())})")
-    for arm, count in sorted(told["cycles"].items(), reverse=True):
-        share = count["returned"] / count["opened"]
-        say(f"  {arm:13} {count['returned']} of {count['opened']} silent customers came back ({share:.0%})")
-    say(f"  withheld      {told['withheld']} messages, from the control groups")
-    say(f"  left in peace {told['sunset']} customers, at the end of the ladder")
+def read_story() -> dict[str, Any]:
+    """Return what has happened in the shop, from its ledger, and draw its picture."""
+    command = [sys.executable, "-m", "winback.sample.season", str(PROJECT), str(PICTURE)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise ServiceFailed("the story of the nights cannot be told; the message stands above")
+    return dict(json.loads(done.stdout))
 
 
-def tell_where() -> None:
+def tell_story(told: dict[str, Any]) -> None:
+    """Say what has happened in the shop."""
+    steps = ", ".join(f"{told['steps'].get(step, 'step')} {count}" for step, count in told["messages"].items())
+    channels = ", ".join(f"{name} {count}" for name, count in told["channels"].items())
+    held_out = sum(count["opened"] for arm, count in told["cycles"].items() if arm != "treated")
+    returned = sum(count["returned"] for count in told["cycles"].values())
+    say(
+        f"  nights         {told['nights']}, from {told['first_on']} to {told['as_of']}; {told['contacts']:,} customers"
+    )
+    say(f"  messages       {steps} ({channels})")
+    say(f"  control        {held_out} silences were held out; {told['withheld']} messages were withheld from them")
+    say(f"  came back      {returned} customers, written to or not")
+    say(f"  said stop      {told['said_stop']}")
+    say(f"  left in peace  {told['sunset']}, at the end of the ladder")
+    say("  did it help?")
+    for result in told["results"]:
+        say(
+            textwrap.fill(
+                f"{result['programme']}: {result['sentence']}", 112, initial_indent="    ", subsequent_indent="      "
+            )
+        )
+
+
+def tell_where(told: dict[str, Any]) -> None:
     """Say where to look."""
+    explain = f".venv/bin/winback --project {PROJECT.relative_to(ROOT)} explain"
     say(f"  every message, as people would see it   {(PROJECT / 'var' / 'outbox' / 'index.html').as_uri()}")
-    say("  why somebody got none                   .venv/bin/winback --project var/demo explain CUSTOMER")
-    say("  Prefect, with tonight's artifacts       ./do up --project var/demo")
+    say(f"  this season as a picture                {PICTURE.as_uri()}")
+    for action, question in (("send", "why somebody got one tonight"), ("hold_out", "why somebody did not")):
+        if action in told["examples"]:
+            say(f"  {question:39} {explain} {told['examples'][action]}")
+    say(f"  Prefect, with tonight's artifacts       ./do up --project {PROJECT.relative_to(ROOT)}")
 
 
 def demo(asked: argparse.Namespace, services: Services) -> None:
@@ -152,18 +185,21 @@ def demo(asked: argparse.Namespace, services: Services) -> None:
     project_is_there = threading.Event()
     prefect = Prefect(services, project_is_there)
     prefect.start()
+    # Nowhere ahead of the shop's own day, and the same for all programs that run on past midnight.
+    tonight = datetime.now(tz=UTC).date()
     say(f"Past nights ({asked.nights}, one every {asked.every} days; Prefect starts meanwhile)")
-    live(asked, project_is_there)
+    live(asked, tonight, project_is_there)
     prefect.ready()
     say()
     say(f"Tonight, through Prefect ({services.url})")
-    tell_run(services, run_tonight(services))
+    tell_run(services, run_tonight(services, tonight))
     say()
     say("What happened")
-    tell_story()
+    told = read_story()
+    tell_story(told)
     say()
     say("Where to look")
-    tell_where()
+    tell_where(told)
 
 
 def main(arguments: list[str]) -> int:
