@@ -19,7 +19,6 @@ from winback.ledger import diary, loads, people
 from winback.night.read_feeds import as_contacts
 from winback.night.sync import sync
 
-
 # The database makes no difference to what is read of a file.
 ON_SQLITE = pytest.mark.parametrize("backend", ["sqlite"])
 
