@@ -131,8 +131,8 @@ def own_thresholds(
 
     Notes
     -----
-    After a single active day T_1 is the overdue clock alone where that is the one of first gaps: it is about the first
-    return, and the return clock would put it off by how many never come a second time.
+    After a single active day T_1 is the overdue clock alone where that is the one of first gaps: where many never come
+    a second time the return clock is earlier anyway, and only one touch follows.
     """
     overdue_days = overdue_clock(rhythm, n, fit=fit)
     table = SurvivalTable(rhythm)
