@@ -206,6 +206,13 @@ def count_by_state(connection: Connection, *, as_of: date | None = None) -> dict
     return {row.state: row.count_ for row in connection.execute(query)}
 
 
+def due_moments(connection: Connection, *, as_of: date) -> list[datetime]:
+    """Return the instants from which messages of a night may go that have not gone yet, in order."""
+    mine = messages.c.as_of == as_of, messages.c.state == MessageState.PLANNED
+    query = select(messages.c.not_before_at).where(*mine).distinct().order_by(messages.c.not_before_at)
+    return list(connection.scalars(query))
+
+
 def list_messages(
     connection: Connection, *, state: str | None = None, as_of: date | None = None, customer_id: str | None = None
 ) -> list[dict[str, Any]]:

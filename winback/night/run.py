@@ -19,7 +19,7 @@ from winback.night.apply import apply
 from winback.night.assess import assess, population_fits
 from winback.night.check import check_merge_fields, require_sound
 from winback.night.deliver import deliver
-from winback.night.opening import Night, be_silent, open_night, usual_start
+from winback.night.opening import Night, be_silent, open_night
 from winback.night.plan import Plan, plan
 from winback.night.plan_file import read_plan, write_plan
 from winback.night.plan_guards import split_accepted
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from winback.settings import Project
 
     Progress = Callable[[str, int, int], None]
-
-EVENING = timedelta(hours=19, minutes=25)
-"""From the usual start of a night (04:30) to the end of its day: a past day is delivered as that evening saw it."""
 
 
 def sync_sources(
@@ -234,13 +231,26 @@ def _carry_out(
     run_id = uuid.uuid4().hex
     note_accepted_guards(night, worked_out, by=actor)
     new = apply(night, worked_out, templates=templates, run_id=run_id)
-    at = usual_start(night.project, night.as_of) + EVENING if night.is_backdated else night.now
     try:
-        deliver(night.project, night.ledger, now=at)
+        for moment in _moments(night):
+            deliver(night.project, night.ledger, now=moment)
+            settle(night.ledger, now=moment)
     except GuardRefused as refused:
         held = [*held, {"name": "stop", "kind": "switch", "detail": str(refused)}]
-    settle(night.ledger, now=at)
     return _report(night, worked_out, held, started=started, run_id=run_id, new_messages=new)
+
+
+def _moments(night: Night) -> list[datetime]:
+    """Return when to deliver: now; on a day of the past whenever a message of its 24 hours was due.
+
+    In the evening of that day, all at once, the texts that were due in the morning would have expired.
+    """
+    if not night.is_backdated:
+        return [night.now]
+    over_at = night.begins_at + timedelta(hours=NIGHT_HOURS)
+    with night.ledger.reading() as connection:
+        due = queue.due_moments(connection, as_of=night.as_of)
+    return [moment for moment in due if moment < over_at] or [night.begins_at]
 
 
 def _report(
