@@ -41,6 +41,8 @@ def test_an_email_address_has_one_key_or_one_fault(given, shown, key, fault):
     [
         ("06 12 34 56 78", "FR", "+33612345678", "mobile", "Europe/Paris", None),
         ("+33 6 12 34 56 78", "", "+33612345678", "mobile", "Europe/Paris", None),
+        ("+06 12 34 56 78", "FR", None, None, None, "phone_unparsable"),
+        ("+000", "FR", None, None, None, "phone_unparsable"),
         ("0033612345678", "FR", "+33612345678", "mobile", "Europe/Paris", None),
         ("06 12 34 56 78", "", None, None, None, "phone_region_missing"),
         ("01 42 68 53 00", "FR", "+33142685300", "fixed_line", "Europe/Paris", "phone_fixed_line"),

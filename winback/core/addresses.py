@@ -180,10 +180,11 @@ def normalise_phones(numbers: pd.Series, regions: pd.Series, *, known: pd.DataFr
     ``phone_not_mobile``); a number with a fault is not texted
     """
     names = ["phone", "phone_type", "phone_zones", "phone_fault"]
-    # In which country a number stands that begins with + and its code makes no difference.
-    places = regions.mask(numbers.str.startswith("+"), "")
+    seen = _known_forms(known, names, numbers)
+    # A normal form means the same in every country; what is wrong with another number may depend on it.
+    places = regions.mask(numbers.isin(seen.keys()), "")
     pairs = pd.Series(list(zip(numbers, places, strict=True)), index=numbers.index, dtype=object)
-    forms = {(form, ""): row for form, row in _known_forms(known, names, numbers).items()}
+    forms = {(form, ""): row for form, row in seen.items()}
     zones: dict[int, str] = {}
     forms |= {
         (number, region): normalise_phone(number, region, zones)
