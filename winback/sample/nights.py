@@ -133,16 +133,18 @@ def found_and_live(
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Found a shop in a directory and live through nights that end yesterday: DIR CUSTOMERS NIGHTS EVERY_DAYS."""
+    """Found a shop and live through the nights before tonight's: DIR CUSTOMERS NIGHTS EVERY_DAYS [TONIGHT]."""
     root, customers, nights, days = Path(arguments[0]), *map(int, arguments[1:4])
-    today = wall_clock().astimezone(ZoneInfo(TIMEZONE)).date()
-    dates = every(days, before=today, nights=nights)
+    tonight = wall_clock().astimezone(ZoneInfo(TIMEZONE)).date()
+    if len(arguments) > len(("DIR", "CUSTOMERS", "NIGHTS", "EVERY_DAYS")):
+        tonight = date.fromisoformat(arguments[4])
+    dates = every(days, before=tonight, nights=nights)
 
     def tell(text: str) -> None:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
-    found_and_live(root, customers=customers, nights=dates, until=today - timedelta(days=1), tell=tell)
+    found_and_live(root, customers=customers, nights=dates, until=tonight - timedelta(days=1), tell=tell)
     return 0
 
 

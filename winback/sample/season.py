@@ -1,0 +1,145 @@
+"""What a season of the simulated shop came to: in counts for whoever watches the demo, and as its picture.
+
+In: a project that has lived through some nights (:mod:`winback.sample.nights`). Out: plain counts, an SVG and a PNG,
+aggregates only. ``python -m winback.sample.season DIR [PICTURE.svg]`` prints the counts as JSON and draws the picture,
+with a PNG beside it; the picture in the README is made by exactly this.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select
+
+from winback.activity.store import ActivityStore
+from winback.errors import UsageError
+from winback.ledger import cycles, people
+from winback.ledger.schema import decisions
+from winback.night.check import load_programmes
+from winback.night.measure import measure
+from winback.night.pepper import open_project_ledger
+from winback.sample.nights import story
+from winback.sample.shop_memory import read_truth
+from winback.settings import load_project
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection, Select
+
+    from winback.settings import Project
+
+
+def tell(project: Project) -> dict[str, Any]:
+    """Return what happened until the last night.
+
+    Returns
+    -------
+    what :func:`winback.sample.nights.story` says; first_on, as_of (first and last night), nights, contacts (in scope),
+    reasons (of the last night: reason -> contacts), examples (one made-up customer by action, for `winback explain`),
+    said_stop (messages answered with a stop), steps (number -> kind, where all programmes agree), results (one a
+    programme, :func:`winback.night.measure.measure`)
+
+    Raises
+    ------
+    UsageError
+        If no night has been carried out yet.
+    """
+    with open_project_ledger(project) as ledger:
+        with ledger.reading() as connection:
+            last = cycles.last_night(connection)
+            if last is None:
+                raise UsageError(f"{project.root}: no night was carried out yet: winback --project {project.root} run")
+            before = cycles.nights_before(connection, last.as_of)
+            tonight = decisions.c.as_of == last.as_of
+            reasons = _pairs(connection, select(decisions.c.reason, func.count()).where(tonight))
+            examples = _pairs(connection, select(decisions.c.action, func.min(decisions.c.customer_id)).where(tonight))
+            contacts = people.count_contacts(connection)["present"]
+        store = ActivityStore.open(project.activity, zone=project.zone)
+        results = measure(project, ledger, store, as_of=last.as_of)
+    return story(project) | {
+        "first_on": str(before[0].as_of if before else last.as_of),
+        "as_of": str(last.as_of),
+        "nights": len(before) + 1,
+        "contacts": contacts,
+        "reasons": reasons,
+        "examples": examples,
+        "said_stop": int(read_truth(project.root).reactions["opted_out"].sum()),
+        "steps": _kinds(project),
+        "results": results,
+    }
+
+
+def _pairs(connection: Connection, query: Select[Any]) -> dict[str, Any]:
+    """Return the rows of a query as key -> value, one a group of the first column."""
+    found = connection.execute(query.group_by(query.selected_columns[0]).order_by(query.selected_columns[0]))
+    return {row[0]: row[1] for row in found}
+
+
+def _kinds(project: Project) -> dict[int, str]:
+    """Return what each step of the ladder is, by its number; "message" where the programmes differ."""
+    kinds: dict[int, set[str]] = {}
+    for programme in load_programmes(project.root):
+        for number, step in enumerate(programme.ladder.steps, start=1):
+            kinds.setdefault(number, set()).add(step.kind)
+    return {number: kind.pop() if len(kind) == 1 else "message" for number, kind in kinds.items()}
+
+
+def ladder_rows(told: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of the ladder's chart: silences, messages by step, returns, ends."""
+    treated = told["cycles"].get("treated", {"opened": 0, "returned": 0})
+    rows = [{"label": "fell silent, drawn for the messages", "kind": "cycle", "contacts": treated["opened"]}]
+    rows += [
+        {"label": f"step {step}, {told['steps'].get(step, 'message')}", "kind": "message", "contacts": count}
+        for step, count in told["messages"].items()
+    ]
+    rows.append({"label": "came back", "kind": "returned", "contacts": treated["returned"]})
+    rows.append({"label": "left in peace, at the end of the ladder", "kind": "sunset", "contacts": told["sunset"]})
+    return rows
+
+
+def draw(told: dict[str, Any], picture: Path) -> list[Path]:
+    """Draw a season as SVG, and as PNG beside it; return both files.
+
+    Parameters
+    ----------
+    told : from :func:`tell`
+    picture : the SVG; its directory is made
+    """
+    # Charts cost a CPU second to import, and the counts alone do not need them.
+    from winback.reports import charts  # noqa: PLC0415  see above
+
+    night = charts.waterfall(told["reasons"], contacts=told["contacts"])
+    whole = charts.one_above_the_other(
+        [
+            charts.ladder_chart(ladder_rows(told)),
+            charts.returns_chart(told["results"]),
+            charts.waterfall_chart(night, as_of=told["as_of"]),
+        ],
+        heading="A season of a made-up shop",
+        below=f"{told['contacts']:,} customers, {told['nights']} nights from {told['first_on']} to {told['as_of']}; "
+        "nothing left the machine",
+    )
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    sentences = " ".join(f"{result['programme']}: {result['sentence']}" for result in told["results"])
+    svg = charts.to_svg(whole, title="A season of a made-up shop", description=sentences)
+    picture.write_text(svg, encoding="utf-8")
+    beside = picture.with_suffix(".png")
+    beside.write_bytes(charts.to_png(whole))
+    return [picture, beside]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Tell, and draw where a picture is named: DIR [PICTURE.svg]."""
+    told = tell(load_project(Path(arguments[0])))
+    if len(arguments) > 1:
+        draw(told, Path(arguments[1]))
+    sys.stdout.write(json.dumps(told) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
