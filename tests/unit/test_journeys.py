@@ -394,6 +394,8 @@ class TestOneOff:
         # A night ran in the window: the step was only deferred and stays due.
         assert (row["step"], bool(row["is_step_due"])) == (1, True)
         walk.nights, walk.cycles[0]["opened_on"] = [on(29)], pd.Timestamp(on(29))
+        # Nothing follows the one step: its window is the whole of `late_by_days`.
+        assert (walk.at(44)["step"], bool(walk.at(44)["is_step_due"])) == (1, True)
         assert walk.at(45)["close_reason"] == "ladder_missed"
 
 
