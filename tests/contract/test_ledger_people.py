@@ -52,6 +52,12 @@ def test_only_what_differs_is_written(ledger):
     assert found["updated_on"].dt.date.to_dict() == {"a": NIGHT, "b": NEXT, "c": NIGHT}
 
 
+def test_a_new_customer_among_known_ones_changes_none_of_them(ledger):
+    ids = [f"C{number}" for number in range(30)]
+    _replace(ledger, rows.contacts(*ids))
+    assert _replace(ledger, rows.contacts(*ids, "new"), NEXT) == (1, 0, 0, 0, 30, 0)
+
+
 @pytest.mark.parametrize("column", [name for name in people.FEED_COLUMNS if name != "customer_id"])
 def test_a_change_in_any_column_is_a_change(ledger, column):
     _replace(ledger, rows.contacts("a", "b"))

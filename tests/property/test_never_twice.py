@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import databases
 import ledger_rows as rows
@@ -15,20 +16,31 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 from sqlalchemy import select
 
 from winback.core.reasons import Reason
-from winback.ledger import cycles, keys, people, queue, refusals, schema, switches, verdicts
+from winback.ledger import cycles, people, queue, refusals, schema, verdicts
 from winback.ledger.engine import Ledger, open_ledger
 from winback.ledger.queue import Outcome, Result
 from winback.ledger.refusals import Act, Target
 
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
 PEPPER = rows.PEPPER
-CUSTOMERS = ["ann", "bob", "cy", "dee"]
-ADDRESSES = {"ann": "shared@example.com", "bob": "shared@example.com", "cy": "cy@example.com", "dee": "dee@example.com"}
+CUSTOMERS = ["ann", "bob", "cy"]
+ADDRESSES = {"ann": "shared@example.com", "bob": "shared@example.com", "cy": "cy@example.com"}
 PROGRAMMES = ["winback", "cars"]
+ACTS = ["says_stop", "clicks_unsubscribe", "signs_up_again", "withdraws", "consents", "buys"]
 
 Key = tuple[str, str, int, int]
 
 customers = st.sampled_from(CUSTOMERS)
 keys_of_messages = st.tuples(st.sampled_from(PROGRAMMES), customers, st.integers(1, 2), st.integers(1, 3))
+FIRST_NIGHT = {
+    (programme, customer_id, 1, step): 2 * step + place
+    for place, programme in enumerate(PROGRAMMES)
+    for customer_id in CUSTOMERS
+    for step in (1, 2, 3)
+}
+"""Each message and the day it is for; Ann's and Bob's meet at their address, so one of each pair is cancelled."""
 
 
 class Outbox(RuleBasedStateMachine):
@@ -47,7 +59,6 @@ class Outbox(RuleBasedStateMachine):
         self.closed: set[tuple[str, str, int]] = set()
         self.intended: set[Key] = set()
         self.held: dict[str, list[queue.Claimed]] = {}  # claimed and not yet answered, by owner
-        self.is_stopped = False
         with self.ledger.writing() as connection:
             frame = rows.contacts(*CUSTOMERS, email_key=[ADDRESSES[one] for one in CUSTOMERS])
             people.replace_contacts(connection, frame, pepper=PEPPER, as_of=self.today)
@@ -56,6 +67,7 @@ class Outbox(RuleBasedStateMachine):
                 for number in (1, 2):
                     opened = rows.open_cycles(*CUSTOMERS, programme=programme, cycle_no=number)
                     cycles.open_cycles(connection, opened)
+        self._queue(FIRST_NIGHT)
 
     @property
     def today(self) -> date:
@@ -66,8 +78,11 @@ class Outbox(RuleBasedStateMachine):
 
     # --- what happens ------------------------------------------------------------------------------------------
 
-    @rule(wanted=st.lists(keys_of_messages, min_size=1, max_size=6, unique=True))
-    def a_night_queues(self, wanted: list[Key]) -> None:
+    @rule(wanted=st.dictionaries(keys_of_messages, st.integers(0, 9), min_size=1, max_size=9))
+    def a_night_queues(self, wanted: dict[Key, int]) -> None:
+        self._queue(wanted)
+
+    def _queue(self, wanted: dict[Key, int]) -> None:
         frames = [
             rows.messages(
                 customer_id,
@@ -76,12 +91,12 @@ class Outbox(RuleBasedStateMachine):
                 step=step,
                 address=ADDRESSES[customer_id],
                 as_of=pd.Timestamp(self.today),
-                local_day=pd.Timestamp(self.today),
+                local_day=pd.Timestamp(self.today) + pd.Timedelta(days=days),
                 not_before_at=rows.instants([self.now]),
                 planned_at=rows.instants([self.now]),
                 expires_at=rows.instants([self.now + timedelta(days=1)]),
             )
-            for programme, customer_id, cycle, step in wanted
+            for (programme, customer_id, cycle, step), days in wanted.items()
         ]
         with self.ledger.writing() as connection:
             queued = verdicts.queue_messages(connection, pd.concat(frames, ignore_index=True), pepper=PEPPER)
@@ -89,11 +104,10 @@ class Outbox(RuleBasedStateMachine):
         assert queued.repeated == len(self.intended & set(wanted))
         self.intended |= set(wanted)
 
-    @rule(target=owners, owner=st.sampled_from(["s1", "s2"]), limit=st.integers(1, 4))
+    @rule(target=owners, owner=st.sampled_from(["s1", "s2"]), limit=st.integers(1, 3))
     def a_sender_claims(self, owner: str, limit: int) -> str:
         with self.ledger.writing() as connection:
             claim = queue.claim(connection, limit=limit, now=self.now, owner=owner)
-        assert claim.is_stopped == self.is_stopped
         for message in claim.messages:
             self._post(message)
         self.held.setdefault(owner, []).extend(claim.messages)
@@ -102,7 +116,6 @@ class Outbox(RuleBasedStateMachine):
     def _post(self, message: queue.Claimed) -> None:
         """From here on a message may have reached the person."""
         key = message.programme, message.customer_id, message.cycle, message.step
-        assert not self.is_stopped
         assert message.address == f"{message.customer_id}@example.com"
         assert ADDRESSES[message.customer_id] not in self.opted_out, "no means no"
         assert message.customer_id not in self.withdrawn
@@ -127,49 +140,41 @@ class Outbox(RuleBasedStateMachine):
             found = queue.recover(connection, is_alive=lambda name: name != owner, now=self.now)
         assert found == len(claimed)
 
-    @rule(customer_id=customers, by_address=st.booleans())
-    def says_stop(self, customer_id: str, by_address: bool) -> None:
-        target = (
-            Target("email", address=ADDRESSES[customer_id]) if by_address else Target("email", customer_id=customer_id)
-        )
+    @rule(act=st.sampled_from(ACTS), customer_id=customers, programme=st.sampled_from(PROGRAMMES))
+    def a_person_acts(self, act: str, customer_id: str, programme: str) -> None:
+        self.now += timedelta(seconds=1)
         with self.ledger.writing() as connection:
-            refusals.suppress(connection, target, self._act(), pepper=PEPPER, reason=Reason.OPTED_OUT)
+            getattr(self, f"_{act}")(connection, customer_id, programme)
+
+    def _says_stop(self, connection: Connection, customer_id: str, _programme: str) -> None:
+        target = Target("email", customer_id=customer_id)
+        refusals.suppress(connection, target, self._act(), pepper=PEPPER, reason=Reason.OPTED_OUT)
         self.opted_out.add(ADDRESSES[customer_id])
 
-    @rule(customer_id=customers)
-    def comes_back_in_person(self, customer_id: str) -> None:
-        self.now += timedelta(seconds=1)
+    def _clicks_unsubscribe(self, connection: Connection, customer_id: str, _programme: str) -> None:
         target = Target("email", address=ADDRESSES[customer_id])
-        with self.ledger.writing() as connection:
-            refusals.lift(connection, target, self._act(), pepper=PEPPER)
+        refusals.suppress(connection, target, self._act(), pepper=PEPPER, reason=Reason.OPTED_OUT)
+        self.opted_out.add(ADDRESSES[customer_id])
+
+    def _signs_up_again(self, connection: Connection, customer_id: str, _programme: str) -> None:
+        refusals.lift(connection, Target("email", address=ADDRESSES[customer_id]), self._act(), pepper=PEPPER)
         self.opted_out.discard(ADDRESSES[customer_id])
 
-    @rule(customer_id=customers, is_grant=st.booleans())
-    def consent_changes(self, customer_id: str, is_grant: bool) -> None:
-        self.now += timedelta(seconds=1)
-        record = rows.consents(customer_id, status="granted" if is_grant else "withdrawn", at=self.now)
-        with self.ledger.writing() as connection:
-            people.add_consents(connection, record, pepper=PEPPER)
-        (self.withdrawn.discard if is_grant else self.withdrawn.add)(customer_id)
+    def _withdraws(self, connection: Connection, customer_id: str, _programme: str) -> None:
+        people.add_consents(connection, rows.consents(customer_id, status="withdrawn", at=self.now), pepper=PEPPER)
+        self.withdrawn.add(customer_id)
 
-    @rule(programme=st.sampled_from(PROGRAMMES), customer_id=customers, number=st.integers(1, 2))
-    def comes_back_to_the_shop(self, programme: str, customer_id: str, number: int) -> None:
-        closing = {"programme": programme, "customer_id": [customer_id], "cycle_no": number, "close_reason": "returned"}
-        with self.ledger.writing() as connection:
-            cycles.close_cycles(connection, pd.DataFrame({**closing, "closed_on": pd.Timestamp(self.today)}))
-        self.closed.add((programme, customer_id, number))
+    def _consents(self, connection: Connection, customer_id: str, _programme: str) -> None:
+        people.add_consents(connection, rows.consents(customer_id, at=self.now), pepper=PEPPER)
+        self.withdrawn.discard(customer_id)
 
-    @rule()
-    def the_red_button(self) -> None:
-        with self.ledger.writing() as connection:
-            if self.is_stopped:
-                switches.release(connection, at=self.now, by="ann", reason="checked")
-            else:
-                switches.press(connection, at=self.now, by="ann")
-        self.is_stopped = not self.is_stopped
+    def _buys(self, connection: Connection, customer_id: str, programme: str) -> None:
+        closing = {"programme": programme, "customer_id": [customer_id], "cycle_no": 1, "close_reason": "returned"}
+        cycles.close_cycles(connection, pd.DataFrame({**closing, "closed_on": pd.Timestamp(self.today)}))
+        self.closed.add((programme, customer_id, 1))
 
     @precondition(lambda self: not self.held)
-    @rule(hours=st.integers(1, 40))
+    @rule(hours=st.integers(1, 6))
     def time_passes(self, hours: int) -> None:
         self.now += timedelta(hours=hours)
 
@@ -199,14 +204,8 @@ class Outbox(RuleBasedStateMachine):
         taken = schema.messages.c.address_hmac, schema.messages.c.local_day
         with self.ledger.reading() as connection:
             found = connection.execute(select(*taken).where(schema.messages.c.address_hmac.is_not(None))).all()
-        assert len(found) == len(set(found))
-        known = {keys.address_key(PEPPER, "email", address) for address in ADDRESSES.values()}
-        assert {address for address, _ in found} <= known
-
-    @invariant()
-    def every_posted_message_has_an_attempt(self) -> None:
-        with self.ledger.reading() as connection:
             tried = set(connection.scalars(select(schema.attempts.c.message_id)))
+        assert len(found) == len(set(found))
         assert {message_id for message_id, times in self.posted.items() if times} <= tried
 
 
@@ -223,7 +222,7 @@ def _run(make_ledger, examples: int) -> None:
         Fresh,
         settings=settings(
             max_examples=examples,
-            stateful_step_count=30,
+            stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
@@ -236,7 +235,7 @@ def test_never_twice_on_sqlite(sqlite_template, tmp_path):
             leftover.unlink()
         return open_ledger(databases.copy_sqlite(sqlite_template, tmp_path), pepper=PEPPER)
 
-    _run(make_ledger, examples=30)
+    _run(make_ledger, examples=25)
 
 
 @pytest.mark.postgres
@@ -245,4 +244,4 @@ def test_never_twice_on_postgresql(postgres_shared):
         databases.empty(postgres_shared)
         return open_ledger(postgres_shared, pepper=PEPPER)
 
-    _run(make_ledger, examples=20)
+    _run(make_ledger, examples=15)

@@ -21,6 +21,7 @@ from winback.ledger.verdicts import with_bucket
 if TYPE_CHECKING:
     from datetime import date, datetime
 
+    from numpy.typing import NDArray
     from sqlalchemy import ColumnElement, Connection
 
 FEED_COLUMNS = (
@@ -73,27 +74,21 @@ def replace_contacts(connection: Connection, snapshot: pd.DataFrame, *, pepper: 
     if snapshot["customer_id"].duplicated().any():
         message = "a customer stands in the contacts snapshot twice"
         raise ValueError(message)
-    columns = contacts.c.customer_id, contacts.c.digest, contacts.c.removed_on
-    # Int64, because a digest does not survive the way through float64 that a missing row would take.
-    stored = bulk.read_frame(connection, select(*columns)).set_index("customer_id").astype({"digest": "Int64"})
+    stored = bulk.read_frame(connection, select(contacts.c.customer_id, contacts.c.digest, contacts.c.removed_on))
     incoming = snapshot.reset_index(drop=True).reindex(columns=FEED_COLUMNS).astype("str")
     incoming["extra"] = incoming["extra"].fillna("{}")
-    incoming["digest"] = _digests(incoming)
-    is_known = incoming["customer_id"].isin(stored.index)
-    is_erased = _is_erased(connection, incoming["customer_id"], ~is_known, pepper=pepper)
-    incoming, is_known = incoming[~is_erased], is_known[~is_erased]
-    before = stored.reindex(incoming["customer_id"])
-    is_back = before["removed_on"].notna().to_numpy()
-    is_same = before["digest"].eq(incoming["digest"].to_numpy()).fillna(value=False).to_numpy(dtype=bool)
-    _store(connection, incoming[~(is_same & ~is_back)], pepper=pepper, as_of=as_of)
-    gone = stored[stored["removed_on"].isna() & ~stored.index.isin(incoming["customer_id"])]
-    removed = pd.DataFrame({"customer_id": gone.index, "removed_on": pd.Timestamp(as_of)})
-    bulk.update_rows(connection, contacts, removed, key=["customer_id"])
+    is_unknown = pd.Index(stored["customer_id"]).get_indexer(incoming["customer_id"]) < 0
+    is_erased = _is_erased(connection, incoming["customer_id"], is_unknown, pepper=pepper)
+    incoming = _compared(incoming[~is_erased], stored)
+    is_new, is_back, is_same = (incoming.pop(name).to_numpy() for name in ("is_new", "is_back", "is_same"))
+    _store(connection, incoming[~is_same | is_back], pepper=pepper, as_of=as_of)
+    is_gone = stored["removed_on"].isna() & (pd.Index(incoming["customer_id"]).get_indexer(stored["customer_id"]) < 0)
+    gone = stored.loc[is_gone, ["customer_id"]].assign(removed_on=pd.Timestamp(as_of))
     return ContactChanges(
-        new=int((~is_known).sum()),
-        changed=int((is_known.to_numpy() & ~is_same & ~is_back).sum()),
+        new=int(is_new.sum()),
+        changed=int((~is_new & ~is_same & ~is_back).sum()),
         returned=int(is_back.sum()),
-        removed=len(gone),
+        removed=bulk.update_rows(connection, contacts, gone, key=["customer_id"]),
         unchanged=int((is_same & ~is_back).sum()),
         erased=int(is_erased.sum()),
     )
@@ -106,8 +101,9 @@ def add_consents(connection: Connection, records: pd.DataFrame, *, pepper: bytes
     ----------
     records : ``customer_id, channel, purpose, status, basis, recorded_at (aware), source, wording``
     """
-    known = set(connection.scalars(select(contacts.c.customer_id)))
-    is_erased = _is_erased(connection, records["customer_id"], ~records["customer_id"].isin(known), pepper=pepper)
+    known = pd.Index(bulk.read_frame(connection, select(contacts.c.customer_id))["customer_id"])
+    is_unknown = known.get_indexer(records["customer_id"]) < 0
+    is_erased = _is_erased(connection, records["customer_id"], is_unknown, pepper=pepper)
     return bulk.insert_new(connection, consents, with_bucket(records[~is_erased]))
 
 
@@ -216,14 +212,28 @@ def _about() -> list[tuple[ColumnElement[bool], ...]]:
     return [by_id, *by_address]
 
 
+def _compared(incoming: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
+    """Return the incoming rows with their digest, and whether each is new, was removed before, is as it was stored."""
+    place = pd.Index(stored["customer_id"]).get_indexer(incoming["customer_id"])
+    is_known = place >= 0
+    before = stored.iloc[place[is_known]]
+    compared = incoming.assign(digest=_digests(incoming), is_new=~is_known, is_back=False, is_same=False)
+    compared.loc[is_known, "is_back"] = before["removed_on"].notna().to_numpy()
+    compared.loc[is_known, "is_same"] = before["digest"].to_numpy() == compared.loc[is_known, "digest"].to_numpy()
+    return compared
+
+
 def _digests(rows: pd.DataFrame) -> pd.Series:
     """Return a number that differs, for all that is likely, when anything in a row differs."""
-    return pd.util.hash_pandas_object(rows, index=False, categorize=False).astype("int64")
+    return pd.util.hash_pandas_object(rows, index=False).astype("int64")
 
 
-def _is_erased(connection: Connection, ids: pd.Series, is_unknown: pd.Series, *, pepper: bytes) -> pd.Series:
+def _is_erased(
+    connection: Connection, ids: pd.Series, is_unknown: NDArray[np.bool_], *, pepper: bytes
+) -> NDArray[np.bool_]:
     """Return who asked to be forgotten; they are not among the contacts, so only unknown ids are looked at."""
-    return ids.isin(refusals.erased_among(connection, ids[is_unknown].unique().tolist(), pepper=pepper))
+    erased = refusals.erased_among(connection, ids[is_unknown].unique().tolist(), pepper=pepper)
+    return ids.isin(erased).to_numpy(dtype=bool) if erased else np.zeros(len(ids), dtype=bool)
 
 
 def _store(connection: Connection, rows: pd.DataFrame, *, pepper: bytes, as_of: date) -> None:

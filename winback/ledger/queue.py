@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import date, datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
 
 LEASE = timedelta(minutes=10)
 
@@ -146,11 +146,7 @@ def claim(
     """
     if switches.pressed(connection):
         return Claim((), {}, is_stopped=True)
-    due = select(messages).where(messages.c.state == MessageState.PLANNED, messages.c.not_before_at <= now)
-    if channel:
-        due = due.where(messages.c.channel == channel)
-    due = due.order_by(messages.c.not_before_at, messages.c.message_id).limit(limit).with_for_update(skip_locked=True)
-    rows = [dict(row) for row in connection.execute(due).mappings()]
+    rows = [dict(row) for row in connection.execute(_due(now, channel).limit(limit)).mappings()]
     if not rows:
         return Claim((), {})
     # Read after the rows are locked: whatever was committed up to here counts.
@@ -221,6 +217,14 @@ def list_messages(
     query = select(messages).where(*(messages.c[name] == value for name, value in conditions.items() if value))
     order = messages.c.as_of, messages.c.programme, messages.c.customer_id, messages.c.step
     return [dict(row) for row in connection.execute(query.order_by(*order)).mappings()]
+
+
+def _due(now: datetime, channel: str | None) -> Select[Any]:
+    """Return the query that locks what may go now, the oldest first, and leaves out what another sender locks."""
+    query = select(messages).where(messages.c.state == MessageState.PLANNED, messages.c.not_before_at <= now)
+    if channel:
+        query = query.where(messages.c.channel == channel)
+    return query.order_by(messages.c.not_before_at, messages.c.message_id).with_for_update(skip_locked=True)
 
 
 def _refuse(connection: Connection, refusals: Mapping[str, gate.Refused]) -> None:

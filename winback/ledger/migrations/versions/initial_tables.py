@@ -24,6 +24,7 @@ def upgrade() -> None:
     _journeys()
     _nights()
     _messages()
+    _attempts()
     _diary()
     _append_only()
 
@@ -33,25 +34,9 @@ def _people() -> None:
         "contacts",
         sa.Column("customer_id", TEXT, primary_key=True),
         sa.Column("bucket", sa.SmallInteger(), nullable=False),
-        *(
-            sa.Column(name, TEXT)
-            for name in (
-                "email",
-                "email_key",
-                "email_fault",
-                "phone",
-                "phone_type",
-                "phone_fault",
-                "phone_zones",
-                "first_name",
-                "last_name",
-                "locale",
-                "timezone",
-                "country",
-                "region",
-                "category",
-            )
-        ),
+        *(sa.Column(name, TEXT) for name in ("email", "email_key", "email_fault", "phone", "phone_type")),
+        *(sa.Column(name, TEXT) for name in ("phone_fault", "phone_zones", "first_name", "last_name", "locale")),
+        *(sa.Column(name, TEXT) for name in ("timezone", "country", "region", "category")),
         sa.Column("extra", TEXT, nullable=False),
         *(sa.Column(name, TEXT) for name in ("email_hmac", "sms_hmac", "whatsapp_hmac")),
         sa.Column("digest", sa.BigInteger(), nullable=False),
@@ -247,6 +232,9 @@ def _messages() -> None:
         sqlite_where=sa.text("state = 'sending'"),
         postgresql_where=sa.text("state = 'sending'"),
     )
+
+
+def _attempts() -> None:
     op.create_table(
         "attempts",
         sa.Column("message_id", TEXT, sa.ForeignKey("messages.message_id"), primary_key=True),
