@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from winback.cli.console import Answer, session
+from winback.cli.console import Answer, plain, session
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from cyclopts import App
 
 Format = Literal["csv", "json"]
@@ -81,24 +83,46 @@ def explain(customer: str, *, as_of: date | None = None) -> Answer:
     as_of
         The business day; default the newest night that has a decision.
     """
-    from rich.markup import escape
-
     from winback.night.explain import explain as explain_customer
 
     project = session().project()
     day = session().day(project, as_of) if as_of is not None else None
     story = explain_customer(project, customer, as_of=day)
     words = [
-        f"[bold]{escape(customer)}[/bold] on {story['as_of']}: [bold]{story['action']}[/bold] ({story['reason']})",
-        escape(story["sentence"]),
-        *(escape(line) for line in story["would_have_to_change"]),
+        f"[bold]{plain(customer)}[/bold] on {story['as_of']}: [bold]{story['action']}[/bold] ({story['reason']})",
+        plain(story["sentence"]),
+        *(f"What would change it: {plain(line)}." for line in story["would_have_to_change"]),
     ]
-    columns = ["rule", "outcome", "inputs"]
-    rows = [
-        (step["rule"], step["outcome"], escape(", ".join(f"{name} {value}" for name, value in step["inputs"].items())))
-        for step in story["steps"]
-    ]
-    return Answer(data=story, words="\n".join(words), tables=[("Rules in order", columns, rows)])
+    return Answer(data=story, words="\n".join(words), tables=_rule_tables(story["steps"]))
+
+
+def _rule_tables(steps: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str], list[list[object]]]]:
+    """Return the rule that decided, then those that were asked before it, in their order."""
+    if not steps:
+        return []
+    *passed, decided = [[plain(step["rule"]), plain(_told(step["inputs"]))] for step in steps]
+    tables: list[tuple[str, list[str], list[list[object]]]] = [("Decided by", ["rule", "it saw"], [list(decided)])]
+    if passed:
+        title = f"Asked before, in this order; none of these {len(passed)} applied"
+        tables.append((title, ["rule", "it saw"], [list(row) for row in passed]))
+    return tables
+
+
+def _told(inputs: Mapping[str, Any]) -> str:
+    """Return what a rule saw, without what was empty."""
+    shown = {name.replace("_", " ").removeprefix("is "): _value(value) for name, value in inputs.items()}
+    return ", ".join(f"{name} {value}" for name, value in shown.items() if value)
+
+
+def _value(value: object) -> str:
+    """Return a fact as people write it: yes or no, at most two decimals, nothing for what is not known."""
+    if value is None or value == "":
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:,.2f}".rstrip("0").rstrip(".")
+    return str(value)
 
 
 def backtest(
@@ -153,11 +177,9 @@ def preview(
     locale
         Another locale than the customer's.
     """
-    from rich.markup import escape
-
     from winback.night.preview import preview as render
 
     result = render(session().project(), template, customer=customer, channel=channel, locale=locale)
     facts = ", ".join(f"{name} {result[name]}" for name in ("characters", "encoding", "segments", "price"))
-    words = [f"[bold]{escape(result['subject'])}[/bold]"] if result.get("subject") else []
-    return Answer(data=result, words="\n".join([*words, escape(result["text"]), facts]))
+    words = [f"[bold]{plain(result['subject'])}[/bold]"] if result.get("subject") else []
+    return Answer(data=result, words="\n".join([*words, plain(result["text"]), facts]))
