@@ -6,11 +6,14 @@ Must never happen: a row that no rule decides, or a change that the decision doe
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from winback.core import journeys
 from winback.core.decision_rules import FACTS, RULES
@@ -35,8 +38,9 @@ _DEFERRED_AFTER_OPENING = (
     Reason.BETWEEN_STEPS, Reason.DUE, Reason.CONTROL, Reason.GLOBAL_CONTROL,
 )  # fmt: skip
 _CLOSING = (Reason.LADDER_ENDED, Reason.SHORT_HISTORY, Reason.CYCLE_ENDED)
-_START = f'{{"{next(iter(FACTS))}":'
-_DEFAULTS = r'"[a-z0-9_]+":(?:null|false|""),'
+_DECIMALS = 10
+_BLOCK_ROWS = 8192
+_TO_ESCAPE = r'[\x00-\x1f"\\]'
 
 
 def first_rule(facts: Mapping[str, Any], rows: int) -> NDArray[np.int64]:
@@ -137,30 +141,50 @@ def _whole(column: pd.Series) -> pd.Series:
 def facts_as_json(candidates: pd.DataFrame) -> pd.Series[str]:
     """Return each row's facts as one line of JSON; missing values, empty texts and False are left out.
 
-    Enough to decide the row again (:mod:`explanation`). Numbers keep ten decimals.
+    Enough to decide the row again (:mod:`explanation`). Numbers keep ten decimals. Put together column by column: an
+    eighth of what a JSON writer costs that makes rows of values first.
     """
-    shown = {}
-    for name, kind in FACTS.items():
-        column = candidates[name]
-        if kind == "date":
-            column = _iso(column.to_numpy("datetime64[D]"), "")
-        elif kind == "instant":
-            column = _iso(column.dt.tz_localize(None).to_numpy("datetime64[s]"), "Z")
-        shown[name] = np.asarray(column)
-    if candidates.empty:
-        return pd.Series([], index=candidates.index, dtype="str")
-    text = pd.DataFrame(shown).to_json(orient="records", double_precision=10)
-    # A quote inside a text is escaped, so this only ever matches between two records.
-    records = text.removeprefix(f"[{_START}").removesuffix("}]").split("}," + _START)
-    lines = _START + pd.Series(records, dtype="str", index=candidates.index) + "}"
-    return lines.str.replace(_DEFAULTS, "", regex=True)
+    blocks = [_lines(candidates.iloc[row : row + _BLOCK_ROWS]) for row in range(0, len(candidates), _BLOCK_ROWS)]
+    lines = pa.chunked_array(blocks, pa.large_string()).to_pandas()
+    return lines.set_axis(candidates.index)
 
 
-def _iso(values: np.ndarray[tuple[int], np.dtype[np.datetime64]], suffix: str) -> pd.Series:
-    """Return dates or instants as ISO 8601 texts, missing where there is none; each distinct value is written once."""
-    codes, distinct = pd.factorize(values)
-    texts = np.array([*(str(one) + suffix for one in distinct), None], dtype=object)
-    return pd.Series(texts[codes])
+def _lines(candidates: pd.DataFrame) -> pa.Array:
+    """Return a block of rows as lines of JSON."""
+    pairs = [_pairs(name, kind, candidates[name]) for name, kind in FACTS.items()]
+    inner = pc.binary_join_element_wise(*pairs, ",", null_handling="skip")
+    lines = pc.binary_join_element_wise("{", inner, "}", "").cast(pa.large_string())
+    return lines.combine_chunks() if isinstance(lines, pa.ChunkedArray) else lines
+
+
+def _pairs(name: str, kind: str, column: pd.Series) -> pa.Array:
+    """Return ``"name":value`` for each value of a column, null where nothing is to be said."""
+    if kind == "claim":
+        values = pc.if_else(pa.array(column.to_numpy(bool)), "true", pa.scalar(None, pa.string()))
+    elif kind == "number":
+        numbers = np.round(column.to_numpy(np.float64), _DECIMALS)
+        values = pa.array(numbers, mask=~np.isfinite(numbers)).cast(pa.string())
+    elif kind == "text":
+        values = _quoted(column)
+    else:
+        suffix = "Z" if kind == "instant" else ""
+        instants = column.dt.tz_localize(None) if kind == "instant" else column
+        codes, distinct = pd.factorize(instants.to_numpy(f"datetime64[{'s' if suffix else 'D'}]"))
+        texts = pa.array([f'"{one}{suffix}"' for one in distinct], pa.string())
+        values = texts.take(pa.array(codes, mask=codes < 0))
+    return pc.binary_join_element_wise(f'"{name}":', values, "")
+
+
+def _quoted(column: pd.Series[str]) -> pa.Array:
+    """Return texts as JSON writes them, null for an empty one."""
+    texts = pa.array(column.array, from_pandas=True).cast(pa.string())
+    texts = pc.if_else(pc.equal(texts, ""), None, texts)
+    quoted = pc.binary_join_element_wise('"', texts, '"', "")
+    is_odd = pc.fill_null(pc.match_substring_regex(texts, _TO_ESCAPE), fill_value=False)
+    if not pc.any(is_odd).as_py():
+        return quoted
+    escaped = [json.dumps(one) for one in texts.filter(is_odd).to_pylist()]
+    return pc.replace_with_mask(quoted, is_odd, pa.array(escaped, pa.string()))
 
 
 def public(decided: pd.DataFrame) -> pd.DataFrame:

@@ -47,7 +47,7 @@ class Explanation:
 
 def read_facts(text: str) -> dict[str, Any]:
     """Return every fact of a decision from its stored JSON; what was left out has the default of its kind."""
-    stored = json.loads(text)
+    stored = json.loads(text, parse_int=float)
     return {name: stored.get(name, _DEFAULTS[kind]) for name, kind in FACTS.items()}
 
 
