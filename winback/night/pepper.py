@@ -55,5 +55,11 @@ def _read_or_make(file: Path) -> bytes:
 
 
 def open_project_ledger(project: Project) -> Ledger:
-    """Return the project's ledger; an empty database is made ready."""
+    """Return the project's ledger; an empty database is made ready, and so is ``var/``, for its owner only."""
+    try:
+        # Whatever makes a folder in it later would give it the usual mode.
+        project.var.mkdir(mode=0o700, exist_ok=True)
+    except OSError as problem:
+        what = f"{project.var} cannot be made: {problem.strerror}. Make {project.root} writable for this user"
+        raise StoreUnavailable(what) from problem
     return open_ledger(project.database_url, pepper=read_pepper(project), create=True)

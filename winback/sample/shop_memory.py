@@ -72,6 +72,8 @@ def remember(root: Path, memory: Memory) -> None:
     shop = memory.shop
     state = f"day-{day_date(shop.day)}"
     tables = folder / state
+    # By itself: parents=True would give it the usual mode, and everything in var/ is its owner's only.
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     tables.mkdir(parents=True, exist_ok=True)
     to_frame(shop.lives).to_parquet(tables / "lives.parquet", index=False)
     to_frame(shop.streams).to_parquet(tables / "streams.parquet", index=False)
