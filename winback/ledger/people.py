@@ -19,6 +19,7 @@ from winback.ledger.schema import consents, contacts, suppressions
 from winback.ledger.verdicts import with_bucket
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date, datetime
 
     from numpy.typing import NDArray
@@ -107,18 +108,19 @@ def add_consents(connection: Connection, records: pd.DataFrame, *, pepper: bytes
     return bulk.insert_new(connection, consents, with_bucket(records[~is_erased]))
 
 
-def read_contacts(connection: Connection, *, as_of: date, low: int = 0, high: int = BUCKETS) -> pd.DataFrame:
+def read_contacts(
+    connection: Connection,
+    *,
+    as_of: date,
+    low: int = 0,
+    high: int = BUCKETS,
+    columns: Sequence[str] = _PRESENT,
+) -> pd.DataFrame:
     """Return the contacts that were not removed by ``as_of``, in the buckets ``[low, high)``, by customer id."""
-    query = select(*(contacts.c[name] for name in _PRESENT)).where(
+    query = select(*(contacts.c[name] for name in columns)).where(
         _within(low, high), or_(contacts.c.removed_on.is_(None), contacts.c.removed_on > as_of)
     )
     return bulk.read_frame(connection, query.order_by(contacts.c.customer_id))
-
-
-def read_locales(connection: Connection, *, low: int = 0, high: int = BUCKETS) -> pd.Series:
-    """Return the locale of every contact that has one, by customer id."""
-    query = select(contacts.c.customer_id, contacts.c.locale).where(_within(low, high), contacts.c.locale.is_not(None))
-    return bulk.read_frame(connection, query).set_index("customer_id")["locale"]
 
 
 def read_consents(

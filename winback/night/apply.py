@@ -14,7 +14,7 @@ import pandas as pd
 from winback.core import decisions
 from winback.core.buckets import bounds
 from winback.core.reasons import Action
-from winback.ledger import cycles, people, refusals, verdicts
+from winback.ledger import cycles, refusals, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,8 +75,7 @@ def _apply_shard(night: Night, plan: Plan, shard: int, templates: Templates) -> 
         verdicts.write_decisions(connection, decisions.public(single).assign(plan_hash=plan.plan_hash))
         _write_changes(connection, decisions.changes(rows), at=night.now)
         sent = rows[rows["action"] == Action.SEND.value]
-        locales = people.read_locales(connection, low=low, high=high)
-        messages = _messages(night, plan, sent.assign(locale=sent["customer_id"].map(locales)), templates)
+        messages = _messages(night, plan, sent.assign(locale=plan.locales(shard, sent["customer_id"])), templates)
         queued = verdicts.queue_messages(connection, messages, pepper=night.pepper)
         cycles.mark_shard(
             connection, as_of=night.as_of, plan_hash=plan.plan_hash, low=low, high=high, written_at=night.now

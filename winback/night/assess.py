@@ -44,14 +44,25 @@ def assess(night: Night, *, refit: bool = False) -> Fits:
             row = parameters.Fit(fit.fit_id, _name(behaviour, horizon_days), fit.fitted_on, fit.to_json())
             parameters.save_fit(connection, row, created_at=night.now)
     for programme in night.programmes:
-        night.store.write_assessment(
-            night.as_of, f"rhythms-{programme.programme}", _all_rhythms(night, programme, fits)
-        )
+        night.store.write_assessment(night.as_of, _key(programme), _all_rhythms(night, programme, fits))
     return fits
 
 
 def _name(behaviour: str, horizon_days: int) -> str:
     return f"{behaviour}@{horizon_days}"
+
+
+def _key(programme: Programme) -> str:
+    return f"rhythms-{programme.programme}"
+
+
+def kept_rhythms(night: Night, programme: Programme, shard: int) -> pd.DataFrame | None:
+    """Return the rhythms of a shard that :func:`assess` kept, or None where there are none.
+
+    Only for a night that has just been assessed, under the lock it still holds: nothing else says that they belong to
+    the present events, fits and policy.
+    """
+    return night.store.read_assessment(night.as_of, _key(programme), shard=shard, shards=night.shards)
 
 
 def behaviours_of(programme: Programme) -> list[str]:

@@ -22,7 +22,7 @@ from winback.core.matching import is_among, places
 from winback.core.send_hours import SendHours, load_send_hours
 from winback.core.sending_frequency import ANSWERS, sending_days_per_day
 from winback.ledger import cycles, people, switches
-from winback.night.assess import Fits, rhythms
+from winback.night.assess import Fits, kept_rhythms, rhythms
 from winback.settings import data_directory
 
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from winback.night.opening import Night
 
 CAP_DAYS = 7
+# What the rules ask; the digest stands for all the others.
+CONTACT_COLUMNS = (
+    *("customer_id", "bucket", "digest", "email", "email_fault", "phone", "phone_type", "phone_fault", "phone_zones"),
+    *("email_hmac", "sms_hmac", "whatsapp_hmac", "locale", "timezone", "country", "region", "category"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +54,7 @@ class Scene:
     history_days : by behaviour
     eligible : contacts in scope, over all shards
     held : programmes of which a source is held
+    is_assessed : whether this night's rhythms have just been worked out and kept
     """
 
     night: candidates.Night
@@ -57,11 +63,12 @@ class Scene:
     history_days: dict[str, int]
     eligible: int
     held: Collection[str]
+    is_assessed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """One shard: its candidates, everybody in scope, and the digest of each kind of data that was read."""
+    """One shard: its candidates, everybody in scope (with locale), and the digest of each kind of data read."""
 
     rows: pd.DataFrame
     contacts: pd.DataFrame
@@ -81,7 +88,7 @@ def read_rules(night: Night) -> tuple[SendHours, CountryRules]:
     return load_send_hours(hours_text, file=hours_file), load_country_rules(countries_text, file=countries_file)
 
 
-def set_scene(night: Night, fits: Fits, *, held: Collection[str]) -> Scene:
+def set_scene(night: Night, fits: Fits, *, held: Collection[str], is_assessed: bool = False) -> Scene:
     """Read what every shard needs."""
     config = night.project.config
     hours, country_rules = read_rules(night)
@@ -119,6 +126,7 @@ def set_scene(night: Night, fits: Fits, *, held: Collection[str]) -> Scene:
         history_days=night.store.history_days(night.as_of),
         eligible=present,
         held=held,
+        is_assessed=is_assessed,
     )
 
 
@@ -132,7 +140,7 @@ def draft(night: Night, scene: Scene, shard: int) -> Draft:
     contacts = state.contacts.assign(
         last_purchase_on=_newest(profiles, ["purchase"], state.contacts["customer_id"]),
     )
-    schedules = {one.programme: _schedules(night, scene, one, contacts, profiles) for one in night.programmes}
+    schedules = {one.programme: _schedules(night, scene, one, shard, contacts, profiles) for one in night.programmes}
     known = {name: [rows, state.cycles[state.cycles["programme"] == name]] for name, rows in schedules.items()}
     scopes = arbitration.spread(contacts["customer_id"], known, programmes=night.programmes)
     facts = [
@@ -148,7 +156,7 @@ def draft(night: Night, scene: Scene, shard: int) -> Draft:
     }
     return Draft(
         rows=pd.concat(facts, ignore_index=True),
-        contacts=state.contacts[["customer_id", "bucket"]],
+        contacts=state.contacts[["customer_id", "bucket", "locale"]],
         digests={part: sum(digest(frame) for frame in frames) for part, frames in read.items()},
     )
 
@@ -156,7 +164,7 @@ def draft(night: Night, scene: Scene, shard: int) -> Draft:
 def _read_state(connection: Connection, night: Night, *, low: int, high: int) -> tuple[candidates.State, pd.DataFrame]:
     """Return what the ledger knew about a run of buckets before this night, and the steps of the last days."""
     as_of = night.as_of
-    contacts = people.read_contacts(connection, as_of=as_of, low=low, high=high).drop(columns="updated_on")
+    contacts = people.read_contacts(connection, as_of=as_of, low=low, high=high, columns=CONTACT_COLUMNS)
     steps = cycles.read_steps(connection, as_of=as_of, low=low, high=high)
     recent = steps[steps["taken_on"] > pd.Timestamp(as_of - timedelta(days=CAP_DAYS))]
     counts = recent.groupby("customer_id").size()
@@ -179,11 +187,15 @@ def _about_customers(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _schedules(
-    night: Night, scene: Scene, programme: Programme, contacts: pd.DataFrame, profiles: pd.DataFrame
+    night: Night, scene: Scene, programme: Programme, shard: int, contacts: pd.DataFrame, profiles: pd.DataFrame
 ) -> pd.DataFrame:
     """Return one programme's schedules of a shard."""
-    categories = contacts.set_index("customer_id")["category"]
-    own = rhythms(profiles, programme=programme, fits=scene.fits, categories=categories, as_of=night.as_of)
+    own = kept_rhythms(night, programme, shard) if scene.is_assessed else None
+    if own is None:
+        categories = contacts.set_index("customer_id")["category"]
+        own = rhythms(profiles, programme=programme, fits=scene.fits, categories=categories, as_of=night.as_of)
+    else:
+        own = own[is_among(own["customer_id"], contacts["customer_id"])]
     schedules = ladder.schedule(own, ladder=programme.ladder, trigger=programme.trigger, as_of=night.as_of)
     return schedules.assign(last_return_on=_newest(profiles, programme.return_behaviours, schedules["customer_id"]))
 

@@ -20,6 +20,7 @@ import pandas as pd
 
 from winback.core import arbitration, decisions
 from winback.core.digest import combine
+from winback.core.matching import places, rows_at
 from winback.core.reasons import Action, Reason
 from winback.night.draft import draft, set_scene
 from winback.night.plan_guards import Guard, guard_growth, guard_sunsets, recent_sends
@@ -70,12 +71,25 @@ class Plan:
         """Return the one decision of each contact of a shard."""
         return pd.read_parquet(_file(self.folder, "one_each", shard))
 
+    def locales(self, shard: int, customer_ids: pd.Series) -> pd.Series:
+        """Return the locale of some contacts of a shard, missing where none is known."""
+        known = pd.read_parquet(_file(self.folder, "contacts", shard), columns=["customer_id", "locale"])
+        return rows_at(known, places(customer_ids, known["customer_id"]))["locale"].set_axis(customer_ids.index)
+
 
 def _file(folder: Path, kind: str, shard: int) -> Path:
     return folder / f"{kind}-{shard:04d}.parquet"
 
 
-def plan(night: Night, fits: Fits, *, folder: Path, held: Collection[str] = (), accept: Collection[str] = ()) -> Plan:
+def plan(
+    night: Night,
+    fits: Fits,
+    *,
+    folder: Path,
+    held: Collection[str] = (),
+    accept: Collection[str] = (),
+    is_assessed: bool = False,
+) -> Plan:
     """Return what the night would do.
 
     Parameters
@@ -84,8 +98,9 @@ def plan(night: Night, fits: Fits, *, folder: Path, held: Collection[str] = (), 
     folder : an empty directory for the decided shards
     held : programmes of which a source is held
     accept : guards of the whole plan a person has looked at: ``growth:DATE``, ``sunsets:DATE``
+    is_assessed : whether :func:`winback.night.assess.assess` has just kept this night's rhythms
     """
-    scene = set_scene(night, fits, held=held)
+    scene = set_scene(night, fits, held=held, is_assessed=is_assessed)
     read = _draft_all(night, scene, folder)
     with night.ledger.reading() as connection:
         recent = recent_sends(connection, night.as_of)

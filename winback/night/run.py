@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
+    from winback.night.assess import Fits
     from winback.night.source_accounts import Synced
     from winback.settings import Project
 
@@ -66,13 +67,21 @@ def _sync(night: Night, accept: Collection[str], actor: str) -> Synced:
     )
 
 
-def _work_out(night: Night, folder: Path, accept: Collection[str]) -> tuple[Plan, list[dict[str, str]]]:
-    """Return the plan of a night and what is held."""
+def _work_out(
+    night: Night, folder: Path, accept: Collection[str], *, assessed: Fits | None = None
+) -> tuple[Plan, list[dict[str, str]]]:
+    """Return the plan of a night and what is held.
+
+    Parameters
+    ----------
+    assessed : the fits of an assessment that was just made under the same lock: its rhythms are read back
+    """
     templates = read_templates(night.project.root, night.project.config)
     with night.ledger.reading() as connection:
         check_merge_fields(connection, templates, night.programmes)
     waiting, held = held_programmes(night)
-    worked_out = plan(night, population_fits(night), folder=folder, held=waiting, accept=accept)
+    fits = population_fits(night) if assessed is None else assessed
+    worked_out = plan(night, fits, folder=folder, held=waiting, accept=accept, is_assessed=assessed is not None)
     held += [
         {"name": guard.name, "kind": "guard", "detail": guard.detail} for guard in worked_out.guards if not guard.ok
     ]
@@ -215,8 +224,7 @@ def run(  # noqa: PLR0913  each is an option of `winback run`
         scratch(project) as folder,
     ):
         _sync(night, feeds, actor)
-        assess(night)
-        worked_out, held = _work_out(night, folder, guards)
+        worked_out, held = _work_out(night, folder, guards, assessed=assess(night))
         if night.is_backdated and not allow_backdated:
             note = f"{as_of} is more than a day ago: planned only. Carry it out with --allow-backdated."
             return _report(night, worked_out, held, started=started, notes=[note])
