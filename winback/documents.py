@@ -99,6 +99,9 @@ def _line_of(path: Path, lines: dict[Path, int]) -> tuple[int, Path]:
     return lines.get(here, 1), here
 
 
+_TOO_DEEP = "nested too deeply, or an alias (*name) stands inside what it names"
+
+
 def parse(text: str, *, file: str, error: type[ConfigError] = ConfigError) -> tuple[Any, dict[Path, int]]:
     """Return the plain value of a YAML text and the line of every path in it.
 
@@ -119,8 +122,13 @@ def parse(text: str, *, file: str, error: type[ConfigError] = ConfigError) -> tu
         raise error([Fault(file, mark.line + 1 if mark else 1, "", what)]) from problem
     except (yaml.YAMLError, ValueError) as problem:
         raise error([Fault(file, 1, "", str(problem))]) from problem
+    except RecursionError as problem:
+        raise error([Fault(file, 1, "", _TOO_DEEP)]) from problem
     lines: dict[Path, int] = {}
-    faults = _collect(node, (), lines, file) if node is not None else []
+    try:
+        faults = _collect(node, (), lines, file) if node is not None else []
+    except RecursionError as problem:
+        raise error([Fault(file, 1, "", _TOO_DEEP)]) from problem
     if faults:
         raise error(faults)
     return value, lines

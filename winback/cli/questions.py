@@ -151,11 +151,20 @@ def backtest(
     category
         Category whose floor and ceiling apply.
     """
+    from winback.errors import UsageError
     from winback.night.backtest import backtest as score
     from winback.reports.exports import write_csv
 
+    today = session().started_at.date()
+    if max(as_of) > today:
+        raise UsageError(f"--as-of {max(as_of)} is in the future: today is {today}. Name days that have come.")
+    if not out.name or not out.parent.is_dir():
+        raise UsageError(f"--out {out}: name a file in a folder that exists")
     rows = score(events, horizon_days=horizon, as_of=as_of, behaviour=behaviour, category=category)
-    write_csv(rows, out)
+    try:
+        write_csv(rows, out)
+    except OSError as problem:
+        raise UsageError(f"--out {out}: cannot be written: {problem.strerror}") from problem
     flagged = float(rows["inactive"].mean())
     summary = {"rows": len(rows), "out": str(out), "as_of": [str(day) for day in as_of], "inactive_share": flagged}
     return Answer(data=summary, words=f"{len(rows):,} decisions written to {out}; {flagged:.1%} called inactive.")
