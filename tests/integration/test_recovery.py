@@ -30,11 +30,11 @@ from winback.sample.season import draw, tell
 from winback.sample.shop_memory import read_truth
 from winback.settings import load_project
 
-CUSTOMERS, NIGHTS, EVERY_DAYS = 2500, 9, 10
+CUSTOMERS, NIGHTS, EVERY_DAYS = 4000, 9, 10
 TONIGHT = date(2025, 11, 10)
 WINDOW_DAYS = 70
 PEPPER = "a fixed pepper draws the same arms every time"
-COMPARED = ("grocery", "marketplace")
+COMPARED = ("grocery", "marketplace", "monthly_newsletter")
 """The programmes with enough silences in a season of this size to compare anything."""
 
 
@@ -135,7 +135,7 @@ def test_every_return_the_engine_counts_happened_and_every_one_that_happened_is_
 def test_the_control_group_shows_what_would_have_happened_anyway(season, programme):
     control = season.results[programme]["control"]
     planted = within(season.counted(programme), "returns_alone_on").mean()
-    assert control["contacts"] > 50
+    assert control["contacts"] > 40
     assert control["low"] < planted < control["high"]
 
 
@@ -148,9 +148,8 @@ def test_the_planted_effect_lies_within_the_measured_interval(season, programme)
     )
     in_time = sent[within(sent, "day")]
     expected = in_time["planted_probability"].sum() / len(treated)
-    assert expected > 0.05
     assert result["low"] < expected < result["high"]
-    assert result["high"] - result["low"] < 0.3
+    assert result["low"] > 0, "the effect is there to be found: an engine that ignores the arms finds none"
 
 
 def test_a_group_that_nobody_writes_to_shows_no_effect(season):
