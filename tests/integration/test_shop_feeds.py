@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -13,7 +14,6 @@ from winback.sample.scaffold import scaffold
 from winback.sample.shop import play
 from winback.settings import load_configuration
 from winback.sources import catalogue
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from winback.configuration import Source

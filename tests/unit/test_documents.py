@@ -53,8 +53,10 @@ def test_a_good_file_is_read() -> None:
         (
             "provider: outbox",
             "provider: outbx",
-            ("winback.yaml:9: channels.email.provider: Input should be 'outbox', 'sendgrid' or 'smtp', not 'outbx' "
-            "(did you mean 'outbox'?)"),
+            (
+                "winback.yaml:9: channels.email.provider: Input should be 'outbox', 'sendgrid' or 'smtp', not 'outbx' "
+                "(did you mean 'outbox'?)"
+            ),
         ),
         ("name: orders", "name: contacts", "winback.yaml:3: sources: event source names must differ, and not be "),
     ],
