@@ -96,7 +96,13 @@ def ladder_rows(told: dict[str, Any]) -> list[dict[str, Any]]:
         {"label": f"step {step}, {told['steps'].get(step, 'message')}", "kind": "message", "contacts": count}
         for step, count in told["messages"].items()
     ]
-    rows.append({"label": "came back", "kind": "returned", "contacts": treated["returned"]})
+    rows.append(
+        {
+            "label": "came back, by themselves or because of a message",
+            "kind": "returned",
+            "contacts": treated["returned"],
+        }
+    )
     rows.append({"label": "left in peace, at the end of the ladder", "kind": "sunset", "contacts": told["sunset"]})
     return rows
 
