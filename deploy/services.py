@@ -130,7 +130,9 @@ class Services:
 
     def start_worker(self) -> None:
         """Start a worker that runs flows as processes; it makes the work pool where there is none."""
-        self._start("worker", ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--limit", "4"])
+        # No --limit: with one, a run that is resumed while its old process still ends takes the whole worker down
+        # (Prefect 3.8.8). Each deployment lets one run through at a time anyway.
+        self._start("worker", ["prefect", "worker", "start", "--pool", POOL, "--type", "process"])
         self._wait("worker", lambda: bool(self.ask(f"work_pools/{POOL}/workers/filter", {})))
 
     def register(self) -> dict[str, Any]:
