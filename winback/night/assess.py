@@ -16,6 +16,7 @@ from winback.core import population, recalibration, thresholds
 from winback.core.buckets import bounds
 from winback.core.population import PopulationFit
 from winback.ledger import parameters, people
+from winback.night.waiting import may_learn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,8 +40,11 @@ def assess(night: Night, *, refit: bool = False) -> Fits:
     with night.store.writing() as writer:
         writer.fold(night.as_of)
     fits = population_fits(night, refit=refit)
+    learned = may_learn(night, {behaviour for behaviour, _ in fits})
     with night.ledger.writing() as connection:
         for (behaviour, horizon_days), fit in fits.items():
+            if behaviour not in learned:
+                continue
             row = parameters.Fit(fit.fit_id, _name(behaviour, horizon_days), fit.fitted_on, fit.to_json())
             parameters.save_fit(connection, row, created_at=night.now)
     for programme in night.programmes:
@@ -73,7 +77,7 @@ def behaviours_of(programme: Programme) -> list[str]:
 def population_fits(night: Night, *, refit: bool = False) -> Fits:
     """Return the fit of each behaviour and horizon the programmes need; stores nothing.
 
-    The newest stored one fitted on or before the night's day, unless it is older than a week.
+    The newest stored one fitted on or before the night's day, unless it is older than a week or knew too little.
     """
     with night.ledger.reading() as connection:
         stored = parameters.newest_fits(connection, as_of=night.as_of)
@@ -81,9 +85,13 @@ def population_fits(night: Night, *, refit: bool = False) -> Fits:
     fits: Fits = {}
     for key in sorted(wanted):
         known = stored.get(_name(*key))
-        is_fresh = known is not None and night.as_of - known.fitted_on < REFIT_AFTER
-        if known is not None and is_fresh and not (refit and known.fitted_on < night.as_of):
-            fits[key] = PopulationFit.from_json(known.parameters)
+        if known is None or night.as_of - known.fitted_on >= REFIT_AFTER:
+            continue
+        fit = PopulationFit.from_json(known.parameters)
+        # A shop that has just begun, or has just been connected, does not wait a week to be known.
+        is_due = refit or fit.quality_for(key[1]) == "too_little"
+        if known.fitted_on == night.as_of or not is_due:
+            fits[key] = fit
     missing = sorted(wanted - fits.keys())
     return fits | (_fit(night, missing) if missing else {})
 

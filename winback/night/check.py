@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+
 from winback.core import rendering
 from winback.core.policy import Programme, load_programme
 from winback.core.templates import Templates, parse_name
 from winback.documents import Path, dotted, nearest, parse
 from winback.errors import ConfigError, Fault, PolicyError, TemplateError
+from winback.ledger.schema import contacts
 from winback.night.render import merge_fields_in, read_templates, used_templates
 from winback.settings import load_configuration
 
@@ -139,13 +142,15 @@ def _fields(templates: Templates, file: str) -> tuple[FieldUse, ...]:
 
 
 def check_merge_fields(connection: Connection, templates: Templates, programmes: Collection[Programme]) -> None:
-    """Compare every template the programmes may send with the contacts' columns.
+    """Compare every template the programmes may send with the contacts' columns; without contacts there are none.
 
     Raises
     ------
     TemplateError
         With every fault, before anything is queued.
     """
+    if connection.execute(select(contacts.c.customer_id).limit(1)).first() is None:
+        return
     faults = rendering.check(templates, merge_fields_in(connection), used=used_templates(programmes))
     if faults:
         raise TemplateError(faults)

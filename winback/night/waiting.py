@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from winback.ledger import loads
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import Connection
 
     from winback.core.policy import Programme
@@ -40,6 +42,15 @@ def held_programmes(night: Night) -> tuple[list[str], list[dict[str, str]]]:
         return [programme.programme for programme in night.programmes], described
     behaviours = set().union(*delivered.values())
     return [one.programme for one in night.programmes if behaviours & _behaviours_of(one)], described
+
+
+def may_learn(night: Night, behaviours: Collection[str]) -> set[str]:
+    """Return the behaviours no source of which is held tonight: what the others do is no ground for a week's fit."""
+    sources = {source.name: source.behaviour for source in night.project.config.sources.events}
+    with night.ledger.reading() as connection:
+        held = [load.source for load in loads.loads_on(connection, night.as_of) if load.held and load.source in sources]
+        delivered = [_behaviours(connection, name, sources[name]) for name in held]
+    return set(behaviours).difference(*delivered) if all(delivered) else set()
 
 
 def _behaviours(connection: Connection, source: str, behaviour: str | None) -> set[str]:
