@@ -228,3 +228,34 @@ def test_claims_reach_their_own_row_and_nobody_elses():
     claims = pd.DataFrame({"programme": ["two"], "customer_id": ["a"], "is_growth_held": [True]})
     rows = arbitration.marked(world.candidates(AS_OF), claims)
     assert rows.loc[rows["is_growth_held"], ["programme", "customer_id"]].to_numpy().tolist() == [["two", "a"]]
+
+
+class TestSpread:
+    """Which contacts each programme needs a row for."""
+
+    def spread(self, known: dict[str, list[list[str]]], **values: float) -> dict[str, str]:
+        frames = {
+            name: [pd.DataFrame({"customer_id": pd.Series(ids, dtype="str")}) for ids in lists]
+            for name, lists in known.items()
+        }
+        policies = [programme(programme=name, value=values.get(name, 1)) for name in known]
+        ids = pd.Series(list("abcd"), dtype="str")
+        needed = arbitration.spread(ids, frames, programmes=policies)
+        return {name: "".join(ids[mask]) for name, mask in needed.items()}
+
+    def test_a_programme_needs_those_it_has_a_schedule_or_a_cycle_of(self):
+        assert self.spread({"one": [["a", "b"], ["c"]], "two": [["b", "d"], []]}) == {"one": "abc", "two": "bd"}
+
+    def test_whom_nobody_knows_the_most_valuable_programme_takes_and_of_equals_the_first_by_name(self):
+        assert self.spread({"one": [["a"]], "two": [["b"]]}, two=2) == {"one": "a", "two": "bcd"}
+        assert self.spread({"two": [["b"]], "one": [["a"]]}) == {"one": "acd", "two": "b"}
+
+    def test_decisions_are_the_same_as_with_a_row_in_every_programme(self):
+        policies = [programme(programme="low", value=1), programme(programme="high", value=5)]
+        world = World(policies, people("a", "b"), {"a": lapsed()})
+        rows = world.decide(AS_OF)
+        scope = world.contacts[["customer_id", "bucket"]]
+        every = arbitration.one_each(rows, scope, as_of=pd.Timestamp(AS_OF))
+        strangers = rows[~rows["has_activity"]]
+        fewer = rows[rows["has_activity"] | rows.index.isin(strangers.index[strangers["programme"] == "high"])]
+        pd.testing.assert_frame_equal(every, arbitration.one_each(fewer, scope, as_of=pd.Timestamp(AS_OF)))

@@ -71,7 +71,7 @@ def live_through(root: Path, nights: Sequence[date], *, until: date) -> Iterator
         looked_at = [f"growth:{night}", f"sunsets:{night}"]
         report = run(project, as_of=night, now=wall_clock(), allow_backdated=True, accept=looked_at, shards=SHARDS)
         with open_project_ledger(project) as ledger:
-            play(root, day=next_night - timedelta(days=1), messages=_delivered(ledger, night))
+            play(root, day=next_night - timedelta(days=1), messages=delivered(ledger, night))
         decided = report["decisions"]
         yield NightTold(
             as_of=night,
@@ -83,7 +83,7 @@ def live_through(root: Path, nights: Sequence[date], *, until: date) -> Iterator
         )
 
 
-def _delivered(ledger: Ledger, night: date) -> list[Message]:
+def delivered(ledger: Ledger, night: date) -> list[Message]:
     """Return the messages of a night that reached somebody."""
     columns = (messages.c[name] for name in ("customer_id", "step", "channel", "as_of", "programme"))
     query = select(*columns).where(messages.c.as_of == night, messages.c.state == "accepted")

@@ -1,0 +1,103 @@
+"""Queueing messages durably: frames into the ledger's outbox, against bare sqlite3 with the same rows and settings.
+
+The floor is one ``executemany`` of the finished rows into a table made by the same statements, with
+``synchronous=FULL``: no ids to work out, no bucket, no transaction of a ledger. Both are interleaved; the rows that
+stand in the two databases afterwards must be equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import statistics
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.features import measured
+from winback.ledger.engine import open_ledger
+from winback.ledger.verdicts import queue_messages
+
+PEPPER = b"bench" * 8
+AS_OF = pd.Timestamp("2026-03-02")
+FROM_AT = pd.Timestamp("2026-03-02 09:00", tz="UTC")
+
+
+def made_messages(count: int) -> pd.DataFrame:
+    """Return planned messages, each to an address of its own."""
+    numbers = np.arange(count)
+    ids = pd.Series(numbers).astype("str").str.zfill(9)
+    texts = {"programme": "bench", "channel": "email", "template": "survey", "template_hash": "0" * 16, "locale": "fr"}
+    return pd.DataFrame({"customer_id": "customer-" + ids}).assign(
+        **texts,
+        cycle=1,
+        step=numbers % 3 + 1,
+        as_of=AS_OF,
+        local_day=AS_OF,
+        not_before_at=FROM_AT,
+        expires_at=FROM_AT + pd.Timedelta(hours=9),
+        planned_at=FROM_AT,
+        address_hmac="address-" + ids,
+        policy_hash="1" * 16,
+        plan_hash="2" * 16,
+        cost=0.0,
+        segments=pd.array([1] * count, dtype="Int64"),
+    )
+
+
+def queue(file: Path, frame: pd.DataFrame) -> None:
+    """Queue all messages in one transaction of the ledger."""
+    with open_ledger(f"sqlite:///{file}", pepper=PEPPER) as ledger, ledger.writing() as connection:
+        queue_messages(connection, frame, pepper=PEPPER)
+
+
+def statements_and_rows(file: Path) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Return how the table of messages is made, and the rows in it."""
+    with closing(sqlite3.connect(file)) as connection:
+        query = "SELECT sql FROM sqlite_master WHERE tbl_name = 'messages' AND sql IS NOT NULL ORDER BY type DESC"
+        statements = [row[0] for row in connection.execute(query)]
+        return statements, connection.execute("SELECT * FROM messages ORDER BY rowid").fetchall()
+
+
+def insert_bare(file: Path, statements: list[str], rows: list[tuple[Any, ...]]) -> None:
+    """Insert finished rows by the standard library alone."""
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        for statement in statements:
+            connection.execute(statement)
+        with connection:
+            connection.executemany(f"INSERT INTO messages VALUES ({', '.join('?' * len(rows[0]))})", rows)  # noqa: S608  only marks
+
+
+def run(*, customers: int = 100_000, events_per_customer: int = 0, repetitions: int = 3) -> dict[str, Any]:
+    """Run the case; ``customers`` is the number of messages."""
+    del events_per_customer  # messages have no events
+    frame = made_messages(customers)
+    rounds, sums = [], set()
+    for _ in range(repetitions):
+        with tempfile.TemporaryDirectory() as folder:
+            ours, bare = Path(folder) / "ledger.db", Path(folder) / "bare.db"
+            open_ledger(f"sqlite:///{ours}", pepper=PEPPER, create=True).close()
+            cpu, wall, _none = measured(queue, ours, frame)
+            statements, rows = statements_and_rows(ours)
+            floor, _wall, _none = measured(insert_bare, bare, statements, rows)
+            rounds.append((cpu, wall, cpu / floor, floor))
+            sums |= {hashlib.sha256(repr(statements_and_rows(file)[1]).encode()).hexdigest() for file in (ours, bare)}
+    if len(sums) != 1 or len(rows) != customers:
+        raise RuntimeError("the ledger and the bare table hold different rows")
+    cpu, wall, ratio, floor = (statistics.median(column) for column in zip(*rounds, strict=True))
+    return {
+        "case": "queue",
+        "messages": customers,
+        "cpu_seconds": round(cpu, 3),
+        "wall_seconds": round(wall, 3),
+        "floor_cpu_seconds": round(floor, 3),
+        "ratio_to_floor": round(ratio, 2),
+        "messages_per_cpu_second": round(customers / cpu),
+        "checksum": sums.pop()[:16],
+    }
