@@ -195,7 +195,7 @@ class Guards(_Strict):
     volume: tuple[float, float] = (0.5, 2.0)
     """A feed with fewer or more rows than these multiples of its last 14 loads' median is held."""
     segment_growth: float = Field(default=2.0, gt=1)
-    """A plan with more sends than this multiple of the last seven nights' median is held."""
+    """A plan that starts more ladders than this multiple of the last seven nights' median is held."""
     max_quarantined_share: float = Field(default=0.01, ge=0, le=1)
     """A feed with a larger share of bad rows is held."""
     max_quarantined_rows: int = Field(default=1000, ge=0)

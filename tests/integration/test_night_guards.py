@@ -211,7 +211,7 @@ def test_far_more_sends_than_usual_wait_for_a_person(tmp_path):
     assert report["decisions"].get("send", 0) == 0
     assert shop.messages() == []
     detail = report["held"][0]["detail"]
-    assert "120 sends, but the last 3 nights had a median of 0" in detail
+    assert "120 new ladders, but the last 3 nights had a median of 0" in detail
     option = detail[detail.index("--accept") :].split()
     assert shop.do("--json", "run", "--as-of", day, "--allow-backdated", *option).data["new_messages"] == 120
     with shop.open_ledger() as (_, diary):
@@ -219,6 +219,17 @@ def test_far_more_sends_than_usual_wait_for_a_person(tmp_path):
     # Run again without the word, the night is held once more, and what was sent stays sent once.
     assert shop.night(day, code=4)["new_messages"] == 0
     assert len(shop.messages()) == 120
+
+
+def test_the_first_crowd_may_take_its_later_steps_together(tmp_path):
+    shop = crowd(tmp_path / "shop", gone=130)
+    first = shop.night()["steps"]["winback 1"]
+    assert first > 100
+    for days in (1, 2, 10):
+        day = DAY + timedelta(days=days)
+        shop.add("orders.csv", f"r000,{day - timedelta(days=1)}T08:00:00Z,fresh-{days},1")
+        report = shop.night(day)
+    assert report["steps"]["winback 2"] == first
 
 
 def test_a_plan_may_be_accepted_and_then_applied(tmp_path):

@@ -98,15 +98,23 @@ class Ledger:
                 yield connection
 
     @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
+    def lock(self, name: str, *, is_used_once: bool = False) -> Iterator[None]:
         """Hold the lock ``name`` ("night", or a sender's id) until the block ends or this process dies.
+
+        Parameters
+        ----------
+        is_used_once : nobody will ask for this name again once the block has ended
 
         Raises
         ------
         StoreBusy
             If another process (or another thread) holds it.
         """
-        holding = locks.file_lock(database_file(self.engine.url), name) if self.is_sqlite else self._advisory_lock(name)
+        holding = (
+            locks.file_lock(database_file(self.engine.url), name, is_used_once=is_used_once)
+            if self.is_sqlite
+            else self._advisory_lock(name)
+        )
         with holding as is_held:
             if not is_held:
                 raise StoreBusy(f"another winback holds the lock {name!r} on this ledger: wait until it has finished")

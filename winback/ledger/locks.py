@@ -38,10 +38,11 @@ def _try_lock(handle: int) -> bool:
 
 
 @contextmanager
-def file_lock(database: Path, name: str) -> Iterator[bool]:
+def file_lock(database: Path, name: str, *, is_used_once: bool = False) -> Iterator[bool]:
     """Yield whether the lock ``name`` of a database file was free; hold it, if so, until the block ends.
 
-    The file stays: removing it would let two processes lock two files of one name.
+    The file stays: removing it would let two processes lock two files of one name. Only that of a name which nobody
+    uses again (a sender's) is taken away by its holder.
     """
     file = _lock_file(database, name)
     try:
@@ -49,7 +50,10 @@ def file_lock(database: Path, name: str) -> Iterator[bool]:
     except OSError as problem:
         raise StoreUnavailable(f"the lock file {file} cannot be made: {problem}") from problem
     try:
-        yield _try_lock(handle)
+        is_held = _try_lock(handle)
+        yield is_held
+        if is_held and is_used_once:
+            file.unlink(missing_ok=True)
     finally:
         os.close(handle)
 

@@ -51,7 +51,7 @@ def apply(night: Night, plan: Plan, *, templates: Templates, run_id: str) -> int
             new += _apply_shard(night, plan, shard, templates)
             night.progress("write", shard + 1, night.shards)
     with night.ledger.writing() as connection:
-        kept = {"sends": plan.sends, "programmes": plan.summary["programmes"], "plan_hash": plan.plan_hash}
+        kept = {name: plan.summary[name] for name in ("starts", "programmes", "plan_hash")}
         cycles.end_night(connection, night.as_of, applied_at=night.now, summary=json.dumps(kept))
     return new
 

@@ -75,7 +75,7 @@ def deliver(project: Project, ledger: Ledger, *, now: datetime, write_outbox_pag
         If the red button is pressed; what was claimed before has been recorded.
     """
     sender = _Sender(project, ledger, now=now)
-    with ledger.lock(sender.owner):
+    with ledger.lock(sender.owner, is_used_once=True):
         sender.bury_the_dead()
         try:
             sender.drain()

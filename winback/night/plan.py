@@ -20,10 +20,11 @@ import pandas as pd
 
 from winback.core import arbitration, decisions
 from winback.core.digest import combine
+from winback.core.journeys import OPENING
 from winback.core.matching import places, rows_at
 from winback.core.reasons import Action, Reason
 from winback.night.draft import draft, set_scene
-from winback.night.plan_guards import Guard, guard_growth, guard_sunsets, recent_sends
+from winback.night.plan_guards import Guard, guard_growth, guard_sunsets, recent_starts
 from winback.settings import data_directory
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def plan(
     scene = set_scene(night, fits, held=held, is_assessed=is_assessed)
     read = _draft_all(night, scene, folder)
     with night.ledger.reading() as connection:
-        recent = recent_sends(connection, night.as_of)
+        recent = recent_starts(connection, night.as_of)
     digests = _digests(night, scene, read, recent=recent, accept=accept)
     _weigh(night, scene, folder)
     guards = _guard(night, folder, scene.eligible, recent, accept)
@@ -222,17 +223,22 @@ def _guard(
     over = pd.read_parquet(folder / "over.parquet")
     counts: Counter[str] = Counter()
     for shard in range(night.shards):
-        rows = pd.read_parquet(_file(folder, "decided", shard), columns=[*arbitration.KEY, "action"])
+        rows = pd.read_parquet(_file(folder, "decided", shard), columns=[*arbitration.KEY, "action", "cycle_state"])
         marked = arbitration.marked(rows, over)
         is_over = marked[arbitration.FLAGS].any(axis=1)
-        counts.update(marked.loc[~is_over, "action"].value_counts().to_dict())
+        acting = marked[~is_over]
+        counts["starts"] += int(_starts(acting).sum())
+        counts["sunsets"] += int((acting["action"] == Action.SUNSET.value).sum())
     guards = night.project.config.guards
     return (
-        guard_growth(counts[Action.SEND.value], recent, growth=guards.segment_growth, as_of=night.as_of, accept=accept),
-        guard_sunsets(
-            counts[Action.SUNSET.value], contacts, share=guards.max_sunset_share, as_of=night.as_of, accept=accept
-        ),
+        guard_growth(counts["starts"], recent, growth=guards.segment_growth, as_of=night.as_of, accept=accept),
+        guard_sunsets(counts["sunsets"], contacts, share=guards.max_sunset_share, as_of=night.as_of, accept=accept),
     )
+
+
+def _starts(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Return whose ladder starts with a message tonight."""
+    return (rows["action"] == Action.SEND.value) & (rows["cycle_state"] == OPENING)
 
 
 def _decide_all(night: Night, folder: Path, guards: tuple[Guard, ...]) -> dict[str, Any]:
@@ -240,7 +246,7 @@ def _decide_all(night: Night, folder: Path, guards: tuple[Guard, ...]) -> dict[s
     over = pd.read_parquet(folder / "over.parquet")
     refused = {guard.name for guard in guards if not guard.ok}
     counts: dict[str, Counter[str]] = {name: Counter() for name in GROUPED}
-    cost, contacts = 0.0, 0
+    cost, contacts, starts = 0.0, 0, 0
     for shard in range(night.shards):
         rows = pd.read_parquet(_file(folder, "decided", shard))
         rows = arbitration.marked(rows, over).assign(
@@ -258,6 +264,7 @@ def _decide_all(night: Night, folder: Path, guards: tuple[Guard, ...]) -> dict[s
             counts[name].update(single[name].value_counts().to_dict())
         cost += float(sent["cost"].sum())
         contacts += len(single)
+        starts += int(_starts(single).sum())
         night.progress("decide", shard + 1, night.shards)
     return {
         "contacts": contacts,
@@ -265,6 +272,7 @@ def _decide_all(night: Night, folder: Path, guards: tuple[Guard, ...]) -> dict[s
         "reasons": dict(counts["reason"]),
         "segments": dict(counts["segment"]),
         "steps": dict(counts["step"]),
+        "starts": starts,
         "channels": dict(counts["channel"]),
         "cost": round(cost, 2),
     }

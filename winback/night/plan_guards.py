@@ -1,4 +1,4 @@
-"""Guards on a plan as a whole: far more sends than usual, too large a share sunset.
+"""Guards on a plan as a whole: far more new ladders than usual, too large a share sunset.
 
 In: counts. Out: one :class:`Guard` each. A person who has looked at the plan lets it pass with ``--accept``.
 """
@@ -59,25 +59,29 @@ def split_accepted(accept: Collection[str], *, as_of: date, may_hold_feeds: bool
     return of_plan, of_feeds
 
 
-def recent_sends(connection: Connection, as_of: date) -> list[int]:
-    """Return how many messages each of the last nights planned, the oldest first."""
+def recent_starts(connection: Connection, as_of: date) -> list[int]:
+    """Return how many ladders each of the last nights started with a message, the oldest first."""
     nights = cycles.nights_before(connection, as_of)[-NIGHTS_LOOKED_AT:]
-    return [int(json.loads(night.summary or "{}").get("sends", 0)) for night in nights]
+    return [int(json.loads(night.summary or "{}").get("starts", 0)) for night in nights]
 
 
-def guard_growth(sends: int, recent: Sequence[int], *, growth: float, as_of: date, accept: Collection[str]) -> Guard:
-    """Refuse a plan with more than ``growth`` times the median of the last seven nights' sends."""
+def guard_growth(starts: int, recent: Sequence[int], *, growth: float, as_of: date, accept: Collection[str]) -> Guard:
+    """Refuse a plan that starts more than ``growth`` times as many ladders as the last seven nights' median.
+
+    Only first messages are compared: the crowd of a programme's first night comes to its later steps all at once, and
+    that is no sign of a broken feed.
+    """
     usual = median(recent) if len(recent) >= FEWEST_NIGHTS else None
     if usual is None:
-        return Guard("growth", ok=True, detail=f"{sends} sends; fewer than {FEWEST_NIGHTS} nights to compare with")
+        return Guard("growth", ok=True, detail=f"{starts} new ladders; under {FEWEST_NIGHTS} nights to compare with")
     most = max(ALWAYS_FINE, growth * usual)
-    if sends <= most or f"growth:{as_of}" in accept:
-        return Guard("growth", ok=True, detail=f"{sends} sends, at most {most:.0f} expected")
+    if starts <= most or f"growth:{as_of}" in accept:
+        return Guard("growth", ok=True, detail=f"{starts} new ladders, at most {most:.0f} expected")
     return Guard(
         "growth",
         ok=False,
-        detail=f"{sends} sends, but the last {len(recent)} nights had a median of {usual:.0f}: a person has to look. "
-        f"If it is right: winback run --as-of {as_of} --accept growth:{as_of}",
+        detail=f"{starts} new ladders, but the last {len(recent)} nights had a median of {usual:.0f}: a person has to "
+        f"look. If it is right: winback run --as-of {as_of} --accept growth:{as_of}",
     )
 
 
