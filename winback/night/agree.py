@@ -17,9 +17,11 @@ from winback.night.pepper import open_project_ledger
 from winback.night.plan_file import read_plan
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
+    from winback.core.policy import Programme
     from winback.night.opening import Night
     from winback.night.plan import Plan
     from winback.settings import Project
@@ -66,30 +68,33 @@ def require_agreement(night: Night, plan: Plan, *, confirm_count: int | None, by
             )
         _note(night, plan, by=by)
         return
-    over = _over_limit(night, plan)
-    if over is None:
+    over = programmes_over_limit(night.programmes, plan.summary["steps"])
+    if not over:
         return
     with night.ledger.reading() as connection:
         stored = verdicts.read_plan(connection, plan.plan_hash)
     if stored is None or stored.approved_at is None:
+        words = "; ".join(
+            f"programme {name} would send {sends} messages, and its policy wants a person to agree over {most}"
+            for name, (sends, most) in over.items()
+        )
         raise ApprovalNeeded(
-            f"{over} Look at the plan, then: winback run --as-of {night.as_of} --confirm-count {plan.sends}"
+            f"{words}. Look at the plan, then: winback run --as-of {night.as_of} --confirm-count {plan.sends}"
         )
 
 
-def _over_limit(night: Night, plan: Plan) -> str | None:
-    """Return what a policy's ``approve_over`` says against the plan, or None."""
+def programmes_over_limit(programmes: Sequence[Programme], steps: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """Return the programmes that would send more than their policy lets go unasked: name -> (sends, its limit).
+
+    Parameters
+    ----------
+    steps : messages by "programme step", as in a plan's summary
+    """
     sends: Counter[str] = Counter()
-    for step, count in plan.summary["steps"].items():
+    for step, count in steps.items():
         sends[step.rpartition(" ")[0]] += count
-    for programme in night.programmes:
-        most = programme.approve_over
-        if most is not None and sends[programme.programme] > most:
-            return (
-                f"programme {programme.programme} would send {sends[programme.programme]} messages, and its policy "
-                f"wants a person to agree over {most}."
-            )
-    return None
+    limits = {one.programme: one.approve_over for one in programmes if one.approve_over is not None}
+    return {name: (sends[name], most) for name, most in sorted(limits.items()) if sends[name] > most}
 
 
 def _note(night: Night, plan: Plan, *, by: str) -> None:

@@ -7,7 +7,6 @@ happen: a row about one customer.
 from __future__ import annotations
 
 import statistics
-from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,10 +19,9 @@ from winback.ledger.schema import suppressions
 from winback.reports import threshold_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import date
 
-    from winback.core.policy import Programme
     from winback.ledger.engine import Ledger
     from winback.night.opening import Night
 
@@ -82,20 +80,6 @@ def judge_refusals(on_the_day: int, before: Sequence[int]) -> Refusals:
     usual = float(statistics.median(before)) if before else 0.0
     is_spike = on_the_day >= SPIKE_LEAST and on_the_day > SPIKE_RATIO * max(usual, 1.0)
     return Refusals(on_the_day, usual, is_spike)
-
-
-def programmes_over_limit(programmes: Sequence[Programme], steps: Mapping[str, int]) -> list[str]:
-    """Return the programmes that would send more than their policy lets go without a person's agreement.
-
-    Parameters
-    ----------
-    steps : messages by "programme step", as in a plan's summary
-    """
-    sends: Counter[str] = Counter()
-    for step, count in steps.items():
-        sends[step.rpartition(" ")[0]] += count
-    limits = {item.programme: item.approve_over for item in programmes if item.approve_over is not None}
-    return sorted(name for name, most in limits.items() if sends[name] > most)
 
 
 def was_carried_out(ledger: Ledger, as_of: date) -> bool:
