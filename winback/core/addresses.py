@@ -10,15 +10,20 @@ checks it, without asking the network; numbers follow the metadata of libphonenu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import email_validator
+import numpy as np
 import pandas as pd
 import phonenumbers
 from phonenumbers import timezone as phone_timezones
 
+from winback.core.matching import places
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
 
 MAX_ADDRESS_CHARACTERS = 254
 # The local parts nearly everybody has. The library accepts all of them, which a property test shows; what does not
@@ -26,6 +31,7 @@ MAX_ADDRESS_CHARACTERS = 254
 _ORDINARY = r"[A-Za-z0-9]+(?:[._+-][A-Za-z0-9]+)*@[A-Za-z0-9.-]+"
 _MAX_LOCAL_CHARACTERS = 64
 _UNKNOWN_ZONE = "Etc/Unknown"
+_BETWEEN = "\x1f"
 _TEXTABLE = frozenset(
     {
         phonenumbers.PhoneNumberType.MOBILE,
@@ -97,22 +103,17 @@ def normalise_emails(addresses: pd.Series, *, known: pd.DataFrame | None = None)
     comparisons), email_fault (None, or ``email_missing``, ``email_invalid``, ``email_too_long``,
     ``email_reserved_domain``, ``email_not_ascii``); an address with a fault is not written to
     """
-    names = ["email", "email_key", "email_fault"]
-    distinct = pd.Series(addresses.unique(), dtype="str")
-    forms = _known_forms(known, names, distinct)
-    unseen = distinct[~distinct.isin(forms.keys())]
-    forms |= _ordinary_forms(unseen)
+    known = _or_nobody(known, ["email", "email_key", "email_fault"])
+    at = places(addresses, known["email"])
+    unseen = pd.Series(addresses[at < 0].unique(), dtype="str")
+    forms = _ordinary_forms(unseen)
     forms |= {address: normalise_email(address) for address in unseen if address not in forms}
-    return _columns(addresses, forms, names)
+    return _columns(addresses, at, known, forms)
 
 
-def _known_forms(known: pd.DataFrame | None, names: list[str], wanted: pd.Series) -> dict[Any, Any]:
-    """Return the stored forms of the addresses wanted, by the form that is their own normal form."""
-    if known is None:
-        return {}
-    stored = known.loc[known[names[0]].isin(wanted), names].drop_duplicates(names[0]).astype(object)
-    stored = stored.where(stored.notna(), None)
-    return {row[0]: row for row in stored.itertuples(index=False, name=None)}
+def _or_nobody(known: pd.DataFrame | None, names: list[str]) -> pd.DataFrame:
+    """Return the columns of the known forms, without a row where there are none."""
+    return pd.DataFrame(columns=names, dtype="str") if known is None else known[names]
 
 
 def normalise_phone(number: str, region: str, zones: dict[int, str] | None = None) -> PhoneForm:
@@ -143,10 +144,10 @@ def normalise_phone(number: str, region: str, zones: dict[int, str] | None = Non
         return None, None, None, "phone_invalid"
     form = phonenumbers.format_number(read, phonenumbers.PhoneNumberFormat.E164)
     name = phonenumbers.PhoneNumberType.to_string(kind).lower()
-    places = _zones_of(read, kind, {} if zones is None else zones)
+    around = _zones_of(read, kind, {} if zones is None else zones) or None
     if kind == phonenumbers.PhoneNumberType.FIXED_LINE:
-        return form, name, places or None, "phone_fixed_line"
-    return form, name, places or None, None if kind in _TEXTABLE else "phone_not_mobile"
+        return form, name, around, "phone_fixed_line"
+    return form, name, around, None if kind in _TEXTABLE else "phone_not_mobile"
 
 
 def _zones_of(number: phonenumbers.PhoneNumber, kind: int, zones: dict[int, str]) -> str:
@@ -179,25 +180,26 @@ def normalise_phones(numbers: pd.Series, regions: pd.Series, *, known: pd.DataFr
     ``phone_missing``, ``phone_region_missing``, ``phone_unparsable``, ``phone_invalid``, ``phone_fixed_line``,
     ``phone_not_mobile``); a number with a fault is not texted
     """
-    names = ["phone", "phone_type", "phone_zones", "phone_fault"]
-    seen = _known_forms(known, names, numbers)
+    known = _or_nobody(known, ["phone", "phone_type", "phone_zones", "phone_fault"])
     # A normal form means the same in every country; what is wrong with another number may depend on it.
-    places = regions.mask(numbers.isin(seen.keys()), "")
-    pairs = pd.Series(list(zip(numbers, places, strict=True)), index=numbers.index, dtype=object)
-    forms = {(form, ""): row for form, row in seen.items()}
+    at = places(numbers, known["phone"])
+    keys = numbers + _BETWEEN + regions
     zones: dict[int, str] = {}
-    forms |= {
-        (number, region): normalise_phone(number, region, zones)
-        for number, region in pairs.unique()
-        if (number, region) not in forms
-    }
-    return _columns(pairs, forms, names)
+    unseen = keys[at < 0].unique()
+    forms = {key: normalise_phone(*_apart(key), zones) for key in unseen}
+    return _columns(keys, at, known, forms)
 
 
-def _columns(keys: pd.Series, forms: Mapping[Any, tuple[str | None, ...]], names: list[str]) -> pd.DataFrame:
-    """Return one column for each place in the forms of the keys."""
-    return pd.DataFrame(
-        {name: keys.map({key: form[place] for key, form in forms.items()}) for place, name in enumerate(names)},
-        index=keys.index,
-        dtype="str",
-    )
+def _apart(key: str) -> tuple[str, str]:
+    """Return number and region of a key; a region has no character of the kind that joins them."""
+    number, _, region = key.rpartition(_BETWEEN)
+    return number, region
+
+
+def _columns(
+    keys: pd.Series, at: NDArray[np.int64], known: pd.DataFrame, forms: Mapping[str, tuple[str | None, ...]]
+) -> pd.DataFrame:
+    """Return the form of each key: the known one at its place, that of ``forms`` where the place is -1."""
+    fresh = pd.DataFrame(list(forms.values()), columns=known.columns, dtype="str")
+    place = np.where(at >= 0, at, len(known) + places(keys, pd.Series(list(forms), dtype="str")))
+    return pd.concat([known, fresh], ignore_index=True).iloc[place].set_axis(keys.index)

@@ -102,9 +102,11 @@ def add_consents(connection: Connection, records: pd.DataFrame, *, pepper: bytes
     ----------
     records : ``customer_id, channel, purpose, status, basis, recorded_at (aware), source, wording``
     """
-    known = pd.Index(bulk.read_frame(connection, select(contacts.c.customer_id))["customer_id"])
-    is_unknown = known.get_indexer(records["customer_id"]) < 0
-    is_erased = _is_erased(connection, records["customer_id"], is_unknown, pepper=pepper)
+    ids = records["customer_id"]
+    is_erased = _is_erased(connection, ids, np.ones(len(ids), dtype=bool), pepper=pepper)
+    if is_erased.any():  # who has come back stands among the contacts again
+        known = bulk.read_frame(connection, select(contacts.c.customer_id))
+        is_erased &= pd.Index(known["customer_id"]).get_indexer(ids) < 0
     return bulk.insert_new(connection, consents, with_bucket(records[~is_erased]))
 
 

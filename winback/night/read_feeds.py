@@ -261,7 +261,7 @@ def read_consents(one: Pass) -> Feed:
 def read_contacts(one: Pass, *, stored: Callable[[], pd.DataFrame]) -> Feed:
     """Return all contacts, with their addresses in normal form; None as ``rows`` when the feed did not change.
 
-    ``stored`` returns the contacts as they are known, so that known addresses are not looked at again.
+    ``stored`` returns the addresses of the contacts that are known, so that they are not looked at again.
     """
     zones = available_timezones()
     reading = one.open(catalogue.CONTACTS, may_resume=False)
@@ -281,7 +281,7 @@ def as_contacts(rows: pd.DataFrame, *, stored: pd.DataFrame | None = None) -> pd
     Parameters
     ----------
     rows : of :func:`winback.core.row_rules.check_contacts`
-    stored : contacts in this form, whose addresses need not be looked at again
+    stored : addresses in this form, which need not be looked at again
 
     Returns
     -------
@@ -297,4 +297,4 @@ def as_contacts(rows: pd.DataFrame, *, stored: pd.DataFrame | None = None) -> pd
         lines = rows[others].to_json(orient="records", lines=True, force_ascii=False).removesuffix("\n").split("\n")
         extra = pd.Series(lines, index=rows.index, dtype="str")
     contacts = pd.concat([rows[plain], emails, phones], axis=1)
-    return contacts.mask(contacts == "", None).assign(extra=extra)
+    return contacts.assign(**{name: contacts[name].mask(contacts[name] == "") for name in contacts}, extra=extra)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from winback.night.read_feeds import Feed
     from winback.settings import Project
 
+ADDRESS_COLUMNS = ("email", "email_key", "email_fault", "phone", "phone_type", "phone_zones", "phone_fault")
 _LOADS_LOOKED_AT = 60  # enough to find 14 that were not held
 _MOST_QUARANTINED = 100_000  # of one source a night; a feed of garbage must not fill the ledger
 
@@ -152,9 +153,9 @@ def _read(work: Work, project: Project, ledger: Ledger, *, as_of: date, now: dat
 
 
 def _contacts(ledger: Ledger) -> pd.DataFrame:
-    """Return every contact in the ledger that was not removed."""
+    """Return the addresses of every contact in the ledger that was not removed."""
     with ledger.reading() as connection:
-        return people.read_contacts(connection, as_of=date.max)
+        return people.read_contacts(connection, as_of=date.max, columns=ADDRESS_COLUMNS)
 
 
 def _judge(work: Work, project: Project, as_of: date, accepted: set[tuple[str, str]]) -> None:
