@@ -141,14 +141,16 @@ def check_events(
 
 def _read_locales(sieve: Sieve) -> None:
     """Read locales as ``fr`` or ``fr-FR``, whatever mark and case the feed uses."""
-    texts = sieve.text("locale")
+    codes, distinct = pd.factorize(sieve.text("locale"))  # a feed knows few, and the pattern costs 5 CPU us each
+    texts = pd.Series(distinct, dtype="str")
     parts = texts.str.extract(f"^{_LOCALE}$").fillna("")
     language, script, country = parts[0].str.lower(), parts[1].str.capitalize(), parts[2].str.upper()
     is_known = ((language.str.len() == len("mul")) | language.isin(LANGUAGES)) & (language != "")
     is_known &= (country == "") | country.isin(COUNTRIES) | country.str.isdigit()
-    sieve.flag((texts != "") & ~is_known, "locale", "locale_unknown")
+    is_unknown = ((texts != "") & ~is_known).to_numpy(dtype=bool)
+    sieve.flag(pd.Series(is_unknown[codes], index=sieve.rows.index), "locale", "locale_unknown")
     normal = language + ("-" + script).where(script != "", "") + ("-" + country).where(country != "", "")
-    sieve.rows["locale"] = normal.where(texts != "", "")
+    sieve.rows["locale"] = normal.where(texts != "", "").take(codes).set_axis(sieve.rows.index)
 
 
 def check_contacts(frame: pd.DataFrame, *, zones: Collection[str]) -> Checked:

@@ -210,7 +210,8 @@ decisions = Table(
     text("policy_hash", optional=True),
     text("plan_hash"),
     text("facts"),
-    sqlite_with_rowid=False,
+    # With a row id, unlike other tables: without one SQLite puts what is longer than a quarter of a page into pages of
+    # its own, and every row is (100,000 rows: 143 instead of 444 MiB, 0.8 instead of 2.4 CPU s).
 )
 
 messages = Table(

@@ -182,7 +182,6 @@ def _nights() -> None:
         *(sa.Column(name, TEXT, nullable=False) for name in ("action", "reason")),
         sa.Column("policy_hash", TEXT),
         *(sa.Column(name, TEXT, nullable=False) for name in ("plan_hash", "facts")),
-        sqlite_with_rowid=False,
     )
 
 
