@@ -224,6 +224,7 @@ def test_a_plan_is_carried_out_as_of_the_hour_it_was_made(planned):
     report = apply_plan(planned.project, out, now=night + timedelta(hours=14))
     assert report["reasons"] == plan["reasons"]
     assert report["messages"].get("accepted", 0) > 0
+    assert {datetime.fromisoformat(one["planned_at"]) for one in planned.messages()} == {night}
 
 
 def test_a_plan_of_a_day_whose_sources_nobody_read_holds_everything(planned):
