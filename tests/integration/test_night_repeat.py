@@ -118,4 +118,7 @@ def test_people_come_back_and_their_cycle_ends(tmp_path):
     shop.night(LATER)
     decided = shop.decided(LATER)
     assert decided[written_to[0]]["reason"] == "returned"
-    assert {decided[one]["step"] for one in written_to[1:]} == {2}
+    # Whoever came only once has had the one message there is; everybody else is on the second rung.
+    walking = [one for one in written_to[1:] if decided[one]["reason"] != "ladder_done"]
+    assert len(walking) > len(written_to) / 2
+    assert {decided[one]["step"] for one in walking} == {2}
