@@ -45,6 +45,7 @@ FEED_COLUMNS = (
 )
 """The columns of a contacts snapshot; one that is left out is empty. ``extra`` is JSON."""
 
+CONSENT_COLUMNS = ("customer_id", "channel", "purpose", "status", "basis", "recorded_at", "source", "wording")
 _PRESENT = ("customer_id", "bucket", *FEED_COLUMNS[1:], "email_hmac", "sms_hmac", "whatsapp_hmac", "updated_on")
 
 
@@ -126,7 +127,12 @@ def read_contacts(
 
 
 def read_consents(
-    connection: Connection, *, until: datetime | None = None, low: int = 0, high: int = BUCKETS
+    connection: Connection,
+    *,
+    until: datetime | None = None,
+    low: int = 0,
+    high: int = BUCKETS,
+    columns: Sequence[str] = CONSENT_COLUMNS,
 ) -> pd.DataFrame:
     """Return the newest record for each (customer, channel, purpose); of two at one instant the withdrawal.
 
@@ -141,9 +147,8 @@ def read_consents(
     if until is not None:
         ranked = ranked.where(consents.c.recorded_at < until)
     newest = ranked.subquery()
-    names = "customer_id", "channel", "purpose", "status", "basis", "recorded_at", "source", "wording"
-    query = select(*(newest.c[name] for name in names)).where(newest.c.rank == 1)
-    return bulk.read_frame(connection, query.order_by(*(newest.c[name] for name in names[:3])))
+    query = select(*(newest.c[name] for name in columns)).where(newest.c.rank == 1)
+    return bulk.read_frame(connection, query.order_by(*(newest.c[name] for name in CONSENT_COLUMNS[:3])))
 
 
 def read_suppressions(connection: Connection, *, as_of: date, low: int = 0, high: int = BUCKETS) -> pd.DataFrame:

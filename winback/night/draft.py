@@ -173,7 +173,7 @@ def _read_state(connection: Connection, night: Night, *, low: int, high: int) ->
             messages_day=0,
             messages_week=_of(contacts["customer_id"], counts).fillna(0).astype(np.int64),
         ),
-        consents=people.read_consents(connection, low=low, high=high),
+        consents=people.read_consents(connection, low=low, high=high, columns=people.CONSENT_COLUMNS[:6]),
         suppressions=_about_customers(people.read_suppressions(connection, as_of=as_of, low=low, high=high)),
         cycles=cycles.read_cycles(connection, as_of=as_of, low=low, high=high),
         steps=steps,

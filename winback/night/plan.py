@@ -25,6 +25,7 @@ from winback.core.matching import places, rows_at
 from winback.core.reasons import Action, Reason
 from winback.night.draft import draft, set_scene
 from winback.night.plan_guards import Guard, guard_growth, guard_sunsets, recent_starts
+from winback.night.scratch import lay_down, take_up
 from winback.settings import data_directory
 
 if TYPE_CHECKING:
@@ -66,20 +67,20 @@ class Plan:
 
     def rows(self, shard: int) -> pd.DataFrame:
         """Return the decided candidates of one shard, all programmes."""
-        return pd.read_parquet(_file(self.folder, "decided", shard))
+        return take_up(_file(self.folder, "decided", shard))
 
     def one_each(self, shard: int) -> pd.DataFrame:
         """Return the one decision of each contact of a shard."""
-        return pd.read_parquet(_file(self.folder, "one_each", shard))
+        return take_up(_file(self.folder, "one_each", shard))
 
     def locales(self, shard: int, customer_ids: pd.Series) -> pd.Series:
         """Return the locale of some contacts of a shard, missing where none is known."""
-        known = pd.read_parquet(_file(self.folder, "contacts", shard), columns=["customer_id", "locale"])
+        known = take_up(_file(self.folder, "contacts", shard), columns=["customer_id", "locale"])
         return rows_at(known, places(customer_ids, known["customer_id"]))["locale"].set_axis(customer_ids.index)
 
 
 def _file(folder: Path, kind: str, shard: int) -> Path:
-    return folder / f"{kind}-{shard:04d}.parquet"
+    return folder / f"{kind}-{shard:04d}.arrow"
 
 
 def plan(
@@ -133,8 +134,8 @@ def _draft_all(night: Night, scene: Scene, folder: Path) -> dict[str, int]:
     read: dict[str, list[int]] = {}
     for shard in range(night.shards):
         one = draft(night, scene, shard)
-        decisions.decide(one.rows).to_parquet(_file(folder, "decided", shard), compression="lz4")
-        one.contacts.to_parquet(_file(folder, "contacts", shard))
+        lay_down(decisions.decide(one.rows), _file(folder, "decided", shard))
+        lay_down(one.contacts, _file(folder, "contacts", shard))
         for part, value in one.digests.items():
             read.setdefault(part, []).append(value)
         night.progress("draft", shard + 1, night.shards)
@@ -185,9 +186,9 @@ def _weigh(night: Night, scene: Scene, folder: Path) -> None:
     admitted = _admit(night, scene, folder)
     acting = []
     for shard in range(night.shards):
-        rows = pd.read_parquet(_file(folder, "decided", shard))
+        rows = take_up(_file(folder, "decided", shard))
         chosen = arbitration.choose(arbitration.marked(rows, admitted))
-        chosen.to_parquet(_file(folder, "decided", shard), compression="lz4")
+        lay_down(chosen, _file(folder, "decided", shard))
         is_acting = chosen["action"].isin([Action.SEND.value, Action.HOLD_OUT.value])
         acting.append(chosen.loc[is_acting, arbitration.LIMITED])
         night.progress("weigh", shard + 1, night.shards)
@@ -198,13 +199,13 @@ def _weigh(night: Night, scene: Scene, folder: Path) -> None:
         max_cost=limits.max_cost_per_night,
         pepper=pepper,
     )
-    over.to_parquet(folder / "over.parquet")
+    lay_down(over, folder / "over.arrow")
 
 
 def _admit(night: Night, scene: Scene, folder: Path) -> pd.DataFrame:
     """Return who of the backlog of all shards starts tonight: programme, customer_id, is_admitted."""
     columns = ["programme", "customer_id", "lapsed_on", "reason"]
-    drafted = [pd.read_parquet(_file(folder, "decided", shard), columns=columns) for shard in range(night.shards)]
+    drafted = [take_up(_file(folder, "decided", shard), columns=columns) for shard in range(night.shards)]
     waiting = pd.concat(drafted, ignore_index=True)
     waiting = waiting[waiting["reason"] == Reason.BACKLOG_RAMP.value].drop(columns="reason")
     parts = [waiting.iloc[:0].assign(is_admitted=False)]
@@ -220,10 +221,10 @@ def _guard(
     night: Night, folder: Path, contacts: int, recent: Sequence[int], accept: Collection[str]
 ) -> tuple[Guard, ...]:
     """Ask the guards about the plan as a whole, from its counts."""
-    over = pd.read_parquet(folder / "over.parquet")
+    over = take_up(folder / "over.arrow")
     counts: Counter[str] = Counter()
     for shard in range(night.shards):
-        rows = pd.read_parquet(_file(folder, "decided", shard), columns=[*arbitration.KEY, "action", "cycle_state"])
+        rows = take_up(_file(folder, "decided", shard), columns=[*arbitration.KEY, "action", "cycle_state"])
         marked = arbitration.marked(rows, over)
         is_over = marked[arbitration.FLAGS].any(axis=1)
         acting = marked[~is_over]
@@ -243,20 +244,20 @@ def _starts(rows: pd.DataFrame) -> pd.Series[bool]:
 
 def _decide_all(night: Night, folder: Path, guards: tuple[Guard, ...]) -> dict[str, Any]:
     """Decide every shard with all that is known now, and return the counts for the summary."""
-    over = pd.read_parquet(folder / "over.parquet")
+    over = take_up(folder / "over.arrow")
     refused = {guard.name for guard in guards if not guard.ok}
     counts: dict[str, Counter[str]] = {name: Counter() for name in GROUPED}
     cost, contacts, starts = 0.0, 0, 0
     for shard in range(night.shards):
-        rows = pd.read_parquet(_file(folder, "decided", shard))
+        rows = take_up(_file(folder, "decided", shard))
         rows = arbitration.marked(rows, over).assign(
             is_growth_held="growth" in refused, is_sunset_share_held="sunsets" in refused
         )
         decided = decisions.decide(rows)
-        decided.to_parquet(_file(folder, "decided", shard), compression="lz4")
-        scope = pd.read_parquet(_file(folder, "contacts", shard))
+        lay_down(decided, _file(folder, "decided", shard))
+        scope = take_up(_file(folder, "contacts", shard))
         single = arbitration.one_each(decided, scope, as_of=pd.Timestamp(night.as_of))
-        single.to_parquet(_file(folder, "one_each", shard), compression="lz4")
+        lay_down(single, _file(folder, "one_each", shard))
         sent = single[single["action"] == Action.SEND.value]
         counts["step"].update((sent["programme"] + " " + sent["step"].astype(int).astype(str)).value_counts().to_dict())
         counts["channel"].update(sent["channel"].value_counts().to_dict())

@@ -14,10 +14,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+from pyarrow import feather
+
 from winback.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
 
     from winback.settings import Project
 
@@ -66,3 +71,15 @@ def clear_scratch(project: Project) -> int:
             finally:
                 os.close(handle)
     return cleared
+
+
+def lay_down(rows: pd.DataFrame, file: Path) -> None:
+    """Put rows aside, without their index, as Arrow lays them out: half of what Parquet costs."""
+    feather.write_feather(pa.Table.from_pandas(rows, preserve_index=False), file, compression="lz4")
+
+
+def take_up(file: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return rows that were put aside, or some of their columns."""
+    wanted = None if columns is None else list(columns)
+    rows: pd.DataFrame = feather.read_table(file, columns=wanted, memory_map=False).to_pandas()
+    return rows
