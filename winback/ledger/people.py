@@ -107,7 +107,7 @@ def add_consents(connection: Connection, records: pd.DataFrame, *, pepper: bytes
     is_erased = _is_erased(connection, ids, np.ones(len(ids), dtype=bool), pepper=pepper)
     if is_erased.any():  # who has come back stands among the contacts again
         known = bulk.read_frame(connection, select(contacts.c.customer_id))
-        is_erased &= pd.Index(known["customer_id"]).get_indexer(ids) < 0
+        is_erased = is_erased & (pd.Index(known["customer_id"]).get_indexer(ids) < 0)
     return bulk.insert_new(connection, consents, with_bucket(records[~is_erased]))
 
 
