@@ -115,6 +115,13 @@ def test_an_open_quote_swallows_nothing_that_lies_far_behind_it(file, monkeypatc
     assert faults["rule"].tolist() == ["unclosed_quote"]
 
 
+def test_a_row_with_a_field_of_any_length_and_one_of_several_lines_is_told_of_once(file):
+    bad = b"x" * 400_000 + b',"over\nthree\nlines"\n'
+    rows, faults = feeds.rows_of(feeds.read(wrote(file, HEADER, row("a"), bad, row("z"))))
+    assert rows["row_number"].tolist() == [2, 6]
+    assert faults[["row_number", "rule"]].values.tolist() == [[3, "oversize_field"]]
+
+
 def test_a_row_across_the_border_of_two_blocks_is_whole(file, monkeypatch):
     monkeypatch.setattr("winback.sources.csv_files.BLOCK_BYTES", 64)
     content = b"".join(b'c%d,"a\nlong\nfield %d"\n' % (number, number) for number in range(50))

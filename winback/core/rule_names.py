@@ -10,7 +10,6 @@ RULES = {
     # What never became a row.
     "ragged_row": "the row has more or fewer fields than the header",
     "unclosed_quote": "a quote is opened and never closed, so nobody knows where the field ends",
-    "unreadable_row": "the row cannot be taken apart into fields",
     "bad_utf8": "the row holds bytes that are no UTF-8 (the file may be Latin-1 or Windows-1252)",
     # What no field may hold.
     "nul_character": "the row holds a NUL byte",

@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 
     from winback.sources.feeds import Layout
 
-# A quoted field that is still open after this many bytes was never meant to be one.
-MAX_RECORD_BYTES = 4 * MAX_FIELD_BYTES
+# A quoted field that is still open after this many bytes was never meant to be one. It is more than a good field has,
+# so that a bad field of some lines is still told of once, and little enough that no quote swallows a file.
+MAX_OPEN_BYTES = 4 * MAX_FIELD_BYTES
+# What one record may take in all, however many quotes it opens and closes.
+MAX_RECORD_BYTES = 8 * 1024 * 1024
 _LINE_BREAK = 10
 # Where rows begin and end is a matter of single bytes; only then are their fields read as UTF-8.
 _BYTEWISE = "latin-1"
@@ -155,6 +158,14 @@ class _Careful:
     faults: list[tuple[int, str, str, str]] = field(default_factory=list)
 
     def read(self, *, is_last: bool) -> Block:
+        # A field may be as long as it is: which is too long is this reader's to say, not the csv module's (128 Ki).
+        usual = csv.field_size_limit(len(self.data))
+        try:
+            return self._read(is_last=is_last)
+        finally:
+            csv.field_size_limit(usual)
+
+    def _read(self, *, is_last: bool) -> Block:
         lines = self.data.split(b"\n")[:-1]
         position = consumed = 0
         while position < len(lines):
@@ -190,19 +201,18 @@ class _Careful:
         except csv.Error as problem:
             if "unexpected end" in str(problem):
                 return None
-        try:
-            return next(csv.reader([text], delimiter=self.delimiter))
-        except csv.Error:
-            return []
+        return next(csv.reader([text], delimiter=self.delimiter))
 
     def _take_several(self, lines: list[bytes], position: int, *, is_last: bool) -> int:
         """Read a record whose quoted field runs on; where that makes no proper row, its first line alone is bad."""
         number = self.first_line + position
-        size, quotes = len(lines[position]), lines[position].count(b'"')
+        size, quotes, unquoted = len(lines[position]), lines[position].count(b'"'), 0
         for end in range(position + 1, len(lines)):
             size += len(lines[end]) + 1
-            quotes += lines[end].count(b'"')
-            if size > MAX_RECORD_BYTES:
+            found = lines[end].count(b'"')
+            quotes += found
+            unquoted = 0 if found else unquoted + len(lines[end]) + 1
+            if size > MAX_RECORD_BYTES or unquoted > MAX_OPEN_BYTES:
                 break
             if quotes % 2 == 0:
                 record = lines[position : end + 1]
@@ -224,8 +234,9 @@ class _Careful:
             record = list(csv.reader(texts, delimiter=self.delimiter, strict=True))
         except csv.Error:
             return None
-        is_row = len(record) == 1 and len(record[0]) == self.layout.width
-        return record[0] if is_row else None
+        if len(record) != 1 or len(record[0]) != self.layout.width:
+            return None
+        return None if any(len(value) > MAX_OPEN_BYTES and "\n" in value for value in record[0]) else record[0]
 
     def _keep(self, fields: list[str], number: int, raw: bytes) -> None:
         """Keep a record, or say why not: its bytes, its fields or their size."""
@@ -242,10 +253,7 @@ class _Careful:
                 self._fault(number, "bad_utf8", shown)
                 return
         if len(fields) != self.layout.width:
-            is_oversize = len(raw) > MAX_FIELD_BYTES and not fields
-            self._fault(
-                number, "oversize_field" if is_oversize else "ragged_row" if fields else "unreadable_row", shown
-            )
+            self._fault(number, "ragged_row", shown)
             return
         for place, value in enumerate(fields):
             if len(value) > MAX_FIELD_BYTES // 4 and len(value.encode()) > MAX_FIELD_BYTES:
