@@ -46,6 +46,12 @@ PIP_TO_UV = {
     "proxy": "ALL_PROXY",
 }
 
+# On every core, but each file of tests on one of them: its tests share servers and made-up seasons.
+WHOLE_SUITE = ["--numprocesses", "auto", "--maxprocesses", "8", "--dist", "loadfile"]
+
+# What every process of a night, of Prefect and of the tests imports.
+EVERYDAY_MODULES = ["flows.nightly", "winback.cli.night_commands", "prefect.server.api.server", "prefect.cli", "pytest"]
+
 CHECKS = {
     "format": ["ruff", "format", "--check", "--quiet", "."],
     "lint": ["ruff", "check", "--quiet", "."],
@@ -157,7 +163,17 @@ def set_up() -> None:
         make_environment()
         install()
         STAMP.write_text(fingerprint(), encoding="ascii")
+        compile_everyday_modules()
         say(f"set up in {time.monotonic() - begun:.0f} s")
+
+
+def compile_everyday_modules() -> None:
+    """Keep the byte code of what is imported daily, as pip does of all it installs; uv leaves it to the first import.
+
+    Where PYTHONDONTWRITEBYTECODE is set, no import would ever keep it: 3 CPU seconds more for every night.
+    """
+    imports = "import " + ", ".join(EVERYDAY_MODULES)
+    run([PYTHON, "-c", imports], quiet=True, environment={**environment(), "PYTHONDONTWRITEBYTECODE": ""})
 
 
 def say(text: str) -> None:
@@ -219,7 +235,9 @@ def main(arguments: list[str]) -> int:
             raise SetupFailed(f"Python 3.11 or later is needed; this is {sys.version.split()[0]} ({sys.executable})")
         return subprocess.run([other, __file__, *arguments], check=False).returncode
     set_up()
-    return check() if command == "check" else become(commands[command], rest)
+    if command == "check":
+        return check()
+    return become(commands[command], WHOLE_SUITE if command == "test" and not rest else rest)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,32 @@ def test_commands_keep_prefect_inside_the_checkout(do, tmp_path, monkeypatch):
     assert found["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
 
 
+def test_what_every_process_imports_is_compiled_once_whatever_the_machine_says(do, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "compiled"))
+    assert all(importlib.util.find_spec(module) for module in do.EVERYDAY_MODULES)
+    do.PYTHON, do.EVERYDAY_MODULES = Path(sys.executable), ["winback.errors", "yaml"]
+    do.compile_everyday_modules()
+    kept = {file.name.partition(".")[0] for file in (tmp_path / "compiled").rglob("*.pyc")}
+    assert {"errors", "loader"} <= kept
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        ((), "--numprocesses auto --maxprocesses 8 --dist loadfile"),
+        (("tests/unit", "-k", "ladder"), "tests/unit -k ladder"),
+    ],
+)
+def test_the_whole_suite_takes_every_core_and_a_part_of_it_what_was_asked(do, tmp_path, asked, given):
+    do.PYTHON.parent.mkdir(parents=True)
+    do.PYTHON.write_text('#!/bin/sh\necho "$@"\n', encoding="ascii")
+    do.PYTHON.chmod(0o755)
+    do.STAMP.write_text(do.fingerprint(), encoding="ascii")
+    said = call("test", *asked, script=tmp_path / "do")
+    assert said.stdout == f"-m pytest {given}\n"
+
+
 def test_continuous_integration_runs_the_readmes_own_commands():
     script, readme = (ROOT / ".ci" / "run").read_text("utf-8"), (ROOT / "README.md").read_text("utf-8")
     for command in ("./do check", "./do test"):
