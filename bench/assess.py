@@ -7,7 +7,6 @@ from the store as the first night's sources left it.
 from __future__ import annotations
 
 import shutil
-import statistics
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bench._made_shop import make_shop
-from bench.features import checksum, measured, scan
+from bench._rounds import Round, checksum, measured, medians
+from bench.features import scan
 from winback.night.assess import assess
 from winback.night.opening import open_night
 from winback.night.run import sync_sources
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from datetime import date
 
 
-def once(root: Path, as_of: date) -> tuple[float, float, float, str]:
-    """Assess a project whose sources are read; return CPU and wall seconds, the floor's CPU, and a checksum."""
+def once(root: Path, as_of: date) -> Round:
+    """Assess a project whose sources are read."""
     with open_night(load_project(root), as_of=as_of, now=wall_clock()) as night:
         floor, _wall, _none = measured(scan, night.project.activity)
         cpu, wall, _fits = measured(assess, night)
         kept = [night.store.read_assessment(as_of, f"rhythms-{one.programme}") for one in night.programmes]
-    return cpu, wall, floor, checksum(pd.concat([rows for rows in kept if rows is not None]))
+    return Round(cpu, wall, floor, checksum(pd.concat([rows for rows in kept if rows is not None])))
 
 
 def run(*, customers: int = 100_000, events_per_customer: int = 20, repetitions: int = 3) -> dict[str, Any]:
@@ -46,14 +46,4 @@ def run(*, customers: int = 100_000, events_per_customer: int = 20, repetitions:
             shutil.copytree(root, copy)
             rounds.append(once(copy, as_of))
             shutil.rmtree(copy)
-    if len({found for *_, found in rounds}) != 1:
-        raise RuntimeError("the same events gave different thresholds")
-    return {
-        "case": "assess",
-        "customers": customers,
-        "cpu_seconds": round(statistics.median(cpu for cpu, *_ in rounds), 3),
-        "wall_seconds": round(statistics.median(wall for _, wall, *_ in rounds), 3),
-        "floor_cpu_seconds": round(statistics.median(floor for _, _, floor, _ in rounds), 3),
-        "ratio_to_floor": round(statistics.median(cpu / floor for cpu, _, floor, _ in rounds), 2),
-        "checksum": rounds[0][-1],
-    }
+    return {"case": "assess", "customers": customers, **medians(rounds)}

@@ -5,7 +5,6 @@ Both end with the same events; their profiles must be equal before any time is l
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from bench._made_events import LAST_ON, made_events
-from bench.features import checksum, measured
+from bench._rounds import Round, checksum, measured, medians, same
 from winback.activity.store import ActivityStore
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def run(*, customers: int = 100_000, events_per_customer: int = 20, repetitions:
     known = events.num_rows - max(1, int(events.num_rows * NEW_SHARE))
     # The night before: the day the new events begin on is not over yet.
     before = events["occurred_at"][known].as_py().astimezone(ZONE).date() - timedelta(days=1)
-    rounds, sums = [], set()
+    rounds = []
     for _ in range(repetitions):
         with tempfile.TemporaryDirectory() as folder:
             grown = ActivityStore.open(Path(folder) / "grown", zone=ZONE)
@@ -46,16 +45,6 @@ def run(*, customers: int = 100_000, events_per_customer: int = 20, repetitions:
             again = ActivityStore.open(Path(folder) / "again", zone=ZONE)
             floor, _wall, _none = measured(night, again, events, AS_OF)
             cpu, wall, _none = measured(night, grown, events.slice(known), AS_OF)
-            rounds.append((cpu, wall, floor, cpu / floor))
-            sums |= {checksum(grown.profiles(AS_OF)), checksum(again.profiles(AS_OF))}
-    if len(sums) != 1:
-        raise RuntimeError(f"the increment and the full run gave different profiles: {sorted(sums)}")
-    cpu, wall, floor, ratio = (statistics.median(column) for column in zip(*rounds, strict=True))
-    return {
-        "case": "increment",
-        "cpu_seconds": round(cpu, 3),
-        "wall_seconds": round(wall, 3),
-        "floor_cpu_seconds": round(floor, 3),
-        "ratio_to_floor": round(ratio, 3),
-        "checksum": sums.pop(),
-    }
+            result = same(checksum(grown.profiles(AS_OF)), checksum(again.profiles(AS_OF)))
+            rounds.append(Round(cpu, wall, floor, result))
+    return {"case": "increment", **medians(rounds)}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench._made_shop import decisions_digest, live_day, live_night, make_shop, scan_feeds
-from bench.features import measured
+from bench._rounds import measured
 
 
 def run(*, customers: int = 100_000, events_per_customer: int = 20, repetitions: int = 1) -> dict[str, Any]:

@@ -6,7 +6,6 @@ every repetition makes the same one; its hash is part of the checksum.
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bench._made_shop import make_shop
-from bench.features import checksum, measured
+from bench._rounds import Round, checksum, measured, medians
 from winback.ledger import people
 from winback.night.assess import assess, population_fits
 from winback.night.opening import Night, open_night
@@ -40,8 +39,8 @@ def decided(made: Plan, shards: int) -> str:
     return f"{made.plan_hash}-{checksum(rows[['customer_id', 'programme', 'action', 'reason', 'step']])}"
 
 
-def rounds_of(root: Path, as_of: date, repetitions: int) -> list[tuple[float, float, float, str]]:
-    """Return CPU and wall seconds, the floor's CPU seconds and the checksum of each repetition."""
+def rounds_of(root: Path, as_of: date, repetitions: int) -> list[Round]:
+    """Plan the same night several times."""
     rounds = []
     with open_night(load_project(root), as_of=as_of, now=wall_clock()) as night:
         assess(night)
@@ -49,7 +48,7 @@ def rounds_of(root: Path, as_of: date, repetitions: int) -> list[tuple[float, fl
             with tempfile.TemporaryDirectory() as shards:
                 floor, _wall, _none = measured(read_least, night)
                 cpu, wall, made = measured(lambda into: plan(night, population_fits(night), folder=into), Path(shards))
-                rounds.append((cpu, wall, floor, decided(made, night.shards)))
+                rounds.append(Round(cpu, wall, floor, decided(made, night.shards)))
     return rounds
 
 
@@ -60,14 +59,4 @@ def run(*, customers: int = 100_000, events_per_customer: int = 20, repetitions:
         as_of = make_shop(root, customers=customers, events_per_customer=events_per_customer)
         sync_sources(load_project(root), as_of=as_of, now=wall_clock())
         rounds = rounds_of(root, as_of, repetitions)
-    if len({found for *_, found in rounds}) != 1:
-        raise RuntimeError("the same night gave different plans")
-    return {
-        "case": "plan",
-        "customers": customers,
-        "cpu_seconds": round(statistics.median(cpu for cpu, *_ in rounds), 3),
-        "wall_seconds": round(statistics.median(wall for _, wall, *_ in rounds), 3),
-        "floor_cpu_seconds": round(statistics.median(floor for _, _, floor, _ in rounds), 3),
-        "ratio_to_floor": round(statistics.median(cpu / floor for cpu, _, floor, _ in rounds), 2),
-        "checksum": rounds[0][-1],
-    }
+    return {"case": "plan", "customers": customers, **medians(rounds)}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-import statistics
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.features import measured
+from bench._rounds import Round, measured, medians, same
 from winback.ledger.engine import open_ledger
 from winback.ledger.verdicts import queue_messages
 
@@ -78,7 +77,7 @@ def run(*, customers: int = 100_000, events_per_customer: int = 0, repetitions: 
     """Run the case; ``customers`` is the number of messages."""
     del events_per_customer  # messages have no events
     frame = made_messages(customers)
-    rounds, sums = [], set()
+    rounds = []
     for _ in range(repetitions):
         with tempfile.TemporaryDirectory() as folder:
             ours, bare = Path(folder) / "ledger.db", Path(folder) / "bare.db"
@@ -86,18 +85,12 @@ def run(*, customers: int = 100_000, events_per_customer: int = 0, repetitions: 
             cpu, wall, _none = measured(queue, ours, frame)
             statements, rows = statements_and_rows(ours)
             floor, _wall, _none = measured(insert_bare, bare, statements, rows)
-            rounds.append((cpu, wall, cpu / floor, floor))
-            sums |= {hashlib.sha256(repr(statements_and_rows(file)[1]).encode()).hexdigest() for file in (ours, bare)}
-    if len(sums) != 1 or len(rows) != customers:
-        raise RuntimeError("the ledger and the bare table hold different rows")
-    cpu, wall, ratio, floor = (statistics.median(column) for column in zip(*rounds, strict=True))
-    return {
-        "case": "queue",
-        "messages": customers,
-        "cpu_seconds": round(cpu, 3),
-        "wall_seconds": round(wall, 3),
-        "floor_cpu_seconds": round(floor, 3),
-        "ratio_to_floor": round(ratio, 2),
-        "messages_per_cpu_second": round(customers / cpu),
-        "checksum": sums.pop()[:16],
-    }
+            both = (
+                hashlib.sha256(repr(statements_and_rows(file)[1]).encode()).hexdigest()[:16] for file in (ours, bare)
+            )
+            rounds.append(Round(cpu, wall, floor, same(*both)))
+    if len(rows) != customers:
+        raise RuntimeError(f"{customers} messages were to be queued, {len(rows)} were")
+    figures = medians(rounds)
+    per_second = round(customers / figures["cpu_seconds"])
+    return {"case": "queue", "messages": customers, **figures, "messages_per_cpu_second": per_second}

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import statistics
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from liquid import Environment
 
+from bench._rounds import Round, measured, medians
 from winback.core.rendering import MessageFacts, Prices, Renderer
 from winback.core.templates import Templates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from liquid import BoundTemplate
 
@@ -100,13 +100,6 @@ def floor_work(renderer: Renderer, facts: list[MessageFacts]) -> list[tuple[list
     return work
 
 
-def cpu_of(work: Callable[..., None], *arguments: object) -> float:
-    """Return the CPU seconds of a piece of work."""
-    begun = time.process_time()
-    work(*arguments)
-    return time.process_time() - begun
-
-
 def run(*, customers: int = 20_000, events_per_customer: int = 0, repetitions: int = 3) -> dict[str, Any]:
     """Run the case; ``customers`` is the number of mails, and of texts."""
     del events_per_customer  # messages have no events
@@ -114,19 +107,19 @@ def run(*, customers: int = 20_000, events_per_customer: int = 0, repetitions: i
     renderer = Renderer(Templates(files, business=BUSINESS), key=b"bench", prices=Prices(0.07, 0.05))
     mails, texts = people(customers, channel="email"), people(customers, channel="sms")
     work = floor_work(renderer, mails)
+    result = digest_of_all(renderer, mails + texts)
     rounds, text_seconds = [], []
     for _ in range(repetitions):
-        floor = cpu_of(bare, work)
-        rounds.append((floor, cpu_of(render_all, renderer, mails)))
-        text_seconds.append(cpu_of(render_all, renderer, texts))
+        floor, _wall, _none = measured(bare, work)
+        cpu, wall, _none = measured(render_all, renderer, mails)
+        rounds.append(Round(cpu, wall, floor, result))
+        text_seconds.append(measured(render_all, renderer, texts)[0])
+    figures = medians(rounds)
     return {
+        "case": "render",
         "customers": customers,
-        "repetitions": repetitions,
-        "cpu_seconds": round(statistics.median(ours for _, ours in rounds), 3),
-        "floor_cpu_seconds": round(statistics.median(floor for floor, _ in rounds), 3),
-        "ratio_to_floor": round(statistics.median(ours / floor for floor, ours in rounds), 2),
-        "checksum": digest_of_all(renderer, mails + texts),
-        "microseconds_per_mail": round(statistics.median(ours for _, ours in rounds) / customers * 1e6, 1),
+        **figures,
+        "microseconds_per_mail": round(figures["cpu_seconds"] / customers * 1e6, 1),
         "microseconds_per_text": round(statistics.median(text_seconds) / customers * 1e6, 1),
         "compilations": renderer.templates.compilations,
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench._made_shop import decisions_digest, live_day, live_night, make_shop, scan_feeds
-from bench.features import measured
+from bench._rounds import measured
 
 NIGHTS = 3
 

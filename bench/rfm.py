@@ -6,7 +6,6 @@ already in memory. Both summaries must be equal before any time is looked at.
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from bench._made_events import LAST_ON, made_events
-from bench.features import checksum, measured
+from bench._rounds import Round, checksum, measured, medians, same
 from winback.activity.store import ActivityStore
 
 if TYPE_CHECKING:
@@ -62,21 +61,9 @@ def run(*, customers: int = 100_000, events_per_customer: int = 20, repetitions:
         with store.writing() as writer:
             writer.ingest("shop", table)
             writer.fold(LAST_ON)
-        rounds, sums = [], set()
+        rounds = []
         for _ in range(repetitions):
             floor, _wall, plain = measured(from_events, events, LAST_ON)
             cpu, wall, ours = measured(from_profiles, store, LAST_ON)
-            rounds.append((cpu, wall, floor, cpu / floor))
-            sums |= {checksum(plain), checksum(ours)}
-    if len(sums) != 1:
-        raise RuntimeError("profiles and events give different summaries")
-    cpu, wall, floor, ratio = (statistics.median(column) for column in zip(*rounds, strict=True))
-    return {
-        "case": "rfm",
-        "customers": customers,
-        "cpu_seconds": round(cpu, 3),
-        "wall_seconds": round(wall, 3),
-        "floor_cpu_seconds": round(floor, 3),
-        "ratio_to_floor": round(ratio, 3),
-        "checksum": sums.pop(),
-    }
+            rounds.append(Round(cpu, wall, floor, same(checksum(plain), checksum(ours))))
+    return {"case": "rfm", "customers": customers, **medians(rounds)}

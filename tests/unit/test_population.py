@@ -1,27 +1,14 @@
 """The population's moments and stop probabilities on cases small enough for arithmetic in the test."""
 
 import json
-from datetime import date, timedelta
+from datetime import date
 from math import exp, log, sqrt
 
 import numpy as np
 import pytest
+from rhythm_world import AS_OF, profiles
 
 from winback.core.population import PopulationFit, Recalibration, band_of, fit, rhythm_of
-from winback.core.rhythm import profiles_of
-
-AS_OF = date(2026, 11, 1)
-
-
-def profiles(gaps_by_customer, *, silence_days=10, behaviour="purchase"):
-    ids, days = [], []
-    for customer, gaps in gaps_by_customer.items():
-        day = AS_OF - timedelta(days=silence_days + sum(gaps))
-        for gap in [0, *gaps]:
-            day += timedelta(days=gap)
-            ids.append(customer)
-            days.append(day.isoformat())
-    return profiles_of(ids, np.array(days, dtype="datetime64[D]"), behaviour=behaviour)
 
 
 def test_bands_are_1_2_3_4to5_6to9_10to19_20plus():

@@ -1,38 +1,25 @@
 """Thresholds per customer: both clocks by brute force, bounds, priors, and which rule is said to have applied."""
 
 from dataclasses import replace
-from datetime import date, timedelta
 from math import ceil, exp, log, sqrt
 
 import numpy as np
 import pandas as pd
 import pytest
+from rhythm_world import AS_OF, profiles
 from scipy import stats
 
 from winback.core.policy import Bounds, Silence, Threshold
 from winback.core.population import fit
-from winback.core.rhythm import profiles_of
 from winback.core.thresholds import RHYTHM_COLUMNS, assess
 
-AS_OF = date(2026, 11, 1)
 PURCHASES = Silence(behaviours=["purchase"])
 CLICKS = Silence(behaviours=["click"])
 
 
-def customers(gaps_by_customer, *, silence_days=10, behaviour="purchase"):
-    ids, days = [], []
-    for customer, gaps in gaps_by_customer.items():
-        day = AS_OF - timedelta(days=silence_days + sum(gaps))
-        for gap in [0, *gaps]:
-            day += timedelta(days=gap)
-            ids.append(customer)
-            days.append(day.isoformat())
-    return profiles_of(ids, np.array(days, dtype="datetime64[D]"), behaviour=behaviour)
-
-
 def population(behaviour="purchase", **changes):
     """Return a large shop's fit with round parameters: usual gap 36 days."""
-    empty = fit(customers({}), behaviour=behaviour, as_of=AS_OF)
+    empty = fit(profiles({}), behaviour=behaviour, as_of=AS_OF)
     values = {"mu0": log(36), "sigma2": 0.8, "tau2": 0.4, "stop": (0.5, 0.25, 0.15, 0.1, 0.05, 0.01, 0.004)}
     size = {"customers": 5000, "gaps": 20_000, "history_days": 900}
     return replace(empty, **(values | size | changes))
@@ -88,7 +75,7 @@ CAR = [1400, 1700]
 )
 def test_thresholds_are_the_later_of_the_two_clocks(gaps, changes, horizon_days):
     shop = population(**changes)
-    row = rhythms(customers({"a": gaps}), shop=shop, horizon_days=horizon_days).iloc[0]
+    row = rhythms(profiles({"a": gaps}), shop=shop, horizon_days=horizon_days).iloc[0]
     overdue, expected = clocks_by_hand(gaps, shop, horizon_days=horizon_days)
     assert row["overdue_days"] == pytest.approx(overdue)
     told = [row[f"threshold_{step}_days"] for step in (1, 2, 3)]
@@ -99,7 +86,7 @@ def test_thresholds_are_the_later_of_the_two_clocks(gaps, changes, horizon_days)
 
 
 def test_a_single_purchase_spreads_its_thresholds():
-    row = rhythms(customers({"a": []})).iloc[0]
+    row = rhythms(profiles({"a": []})).iloc[0]
     first = row["overdue_days"]  # with half of the customers stopping, the return clock never rules
     assert [row[f"threshold_{step}_days"] for step in (1, 2, 3)] == [ceil(first), ceil(1.5 * first), ceil(2 * first)]
 
@@ -113,7 +100,7 @@ def first_three(row):
 
 
 def test_a_single_purchase_waits_as_long_as_others_did_for_their_second():
-    frame = customers({"once": [], "twice": [20]})
+    frame = profiles({"once": [], "twice": [20]})
     # So few stop and so long are the gaps that the return clock would wait much longer.
     loyal = {"mu0": log(400), "sigma2": 0.1, "tau2": 0.05, "stop": (0.01,) * 7}
     before = rhythms(frame, shop=population(**loyal), horizon_days=365).set_index("customer_id")
@@ -130,13 +117,13 @@ def test_a_single_purchase_waits_as_long_as_others_did_for_their_second():
 
 
 def test_too_few_first_gaps_leave_the_shops_usual_gap():
-    frame = customers({"once": []})
+    frame = profiles({"once": []})
     few = rhythms(frame, shop=population(**(FIRST_GAPS | {"first_gaps": 49})))
     assert first_three(few.iloc[0]) == first_three(rhythms(frame).iloc[0])
 
 
 def test_the_later_thresholds_of_a_single_purchase_are_spread_from_its_first():
-    row = rhythms(customers({"once": []}), shop=population(**FIRST_GAPS)).iloc[0]
+    row = rhythms(profiles({"once": []}), shop=population(**FIRST_GAPS)).iloc[0]
     clock = FIRST_GAP_CLOCK
     assert first_three(row) == [ceil(clock), ceil(1.5 * clock), ceil(2 * clock)]
 
@@ -149,18 +136,18 @@ def test_the_later_thresholds_of_a_single_purchase_are_spread_from_its_first():
     ],
 )
 def test_floor_and_ceiling_bind_a_single_purchase_too(bounds, days, basis):
-    row = rhythms(customers({"once": []}), shop=population(**FIRST_GAPS), **bounds).iloc[0]
+    row = rhythms(profiles({"once": []}), shop=population(**FIRST_GAPS), **bounds).iloc[0]
     assert (first_three(row), row["basis"]) == (days, basis)
 
 
 def test_too_little_data_goes_before_first_gaps():
-    row = rhythms(customers({"once": []}), shop=population(**FIRST_GAPS, customers=10), default_days=80).iloc[0]
+    row = rhythms(profiles({"once": []}), shop=population(**FIRST_GAPS, customers=10), default_days=80).iloc[0]
     assert (row["threshold_1_days"], row["basis"]) == (80, "default_days")
 
 
 def test_the_numbers_behind_a_threshold_are_stored():
-    row = rhythms(customers({"a": [20, 40], "b": []}, silence_days=33)).set_index("customer_id")
-    assert tuple(rhythms(customers({"a": []})).columns) == RHYTHM_COLUMNS
+    row = rhythms(profiles({"a": [20, 40], "b": []}, silence_days=33)).set_index("customer_id")
+    assert tuple(rhythms(profiles({"a": []})).columns) == RHYTHM_COLUMNS
     assert row.loc["a", "n"] == 3
     assert row.loc["a", "silence_days"] == 33
     assert row.loc["a", "own_gap_days"] == pytest.approx(sqrt(20 * 40))
@@ -175,14 +162,14 @@ def test_the_numbers_behind_a_threshold_are_stored():
 
 @pytest.mark.parametrize(("n", "has_nudge"), [(9, False), (10, True)])
 def test_the_nudge_is_for_ten_active_days_and_more(n, has_nudge):
-    row = rhythms(customers({"a": [10] * (n - 1)})).iloc[0]
+    row = rhythms(profiles({"a": [10] * (n - 1)})).iloc[0]
     assert np.isfinite(row["nudge_days"]) == has_nudge
     if has_nudge:
         assert row["nudge_days"] > row["overdue_days"]
 
 
 def test_floor_and_ceiling_bind_the_first_and_in_proportion_the_later_thresholds():
-    frame = customers({"fast": [1] * 30, "slow": [80] * 12})
+    frame = profiles({"fast": [1] * 30, "slow": [80] * 12})
     row = rhythms(frame, floor_days=31, ceiling_days=60).set_index("customer_id")
     first_to_third = ["threshold_1_days", "threshold_2_days", "threshold_3_days"]
     assert row.loc["fast", "threshold_1_days"] == 31
@@ -196,7 +183,7 @@ def test_floor_and_ceiling_bind_the_first_and_in_proportion_the_later_thresholds
 
 
 def test_bounds_of_a_category_go_before_the_policys():
-    frame = customers({"a": [1] * 30, "b": [1] * 30, "c": [1] * 30, "d": [400, 500]})
+    frame = profiles({"a": [1] * 30, "b": [1] * 30, "c": [1] * 30, "d": [400, 500]})
     categories = pd.Series({"a": "fresh", "b": "other", "d": "fresh"})
     by_category = {"fresh": Bounds(floor_days=20, ceiling_days=50)}
     row = rhythms(frame, floor_days=31, by_category=by_category, categories=categories)
@@ -204,7 +191,7 @@ def test_bounds_of_a_category_go_before_the_policys():
 
 
 def test_too_little_data_takes_the_policys_days():
-    row = rhythms(customers({"a": [5] * 9, "b": []}), shop=population(customers=10), default_days=80)
+    row = rhythms(profiles({"a": [5] * 9, "b": []}), shop=population(customers=10), default_days=80)
     assert row["threshold_1_days"].tolist() == [80, 80]
     assert row["threshold_2_days"].tolist() == [120, 120]
     assert row["threshold_3_days"].tolist() == [160, 160]
@@ -214,14 +201,14 @@ def test_too_little_data_takes_the_policys_days():
 
 
 def test_a_behaviour_without_a_fit_reads_as_too_little_data():
-    frame = customers({"a": [5] * 9})
+    frame = profiles({"a": [5] * 9})
     row = assess(frame, fits={}, threshold=Threshold(), trigger=PURCHASES, as_of=AS_OF).iloc[0]
     assert (row["basis"], row["threshold_1_days"]) == ("default_days", 90)
     assert 0 <= row["return_probability"] <= 1
 
 
 def test_a_small_population_is_used_and_said():
-    row = rhythms(customers({"a": [5] * 9}), shop=population(customers=45)).iloc[0]
+    row = rhythms(profiles({"a": [5] * 9}), shop=population(customers=45)).iloc[0]
     assert row["basis"] in {"overdue_clock", "return_clock"}
     assert "only 45 customers to learn from" in row["sentence"]
 
@@ -230,7 +217,7 @@ def test_a_small_population_is_used_and_said():
     ("sends_per_month", "days"), [(30, [91, 137, 182]), (1, [270, 405, 540])], ids=["daily", "monthly"]
 )
 def test_newsletters_without_data_take_the_usual_limit(sends_per_month, days):
-    frame = customers({"a": [], "b": [1] * 5}, behaviour="click")
+    frame = profiles({"a": [], "b": [1] * 5}, behaviour="click")
     shop = population("click", customers=10)
     row = rhythms(frame, shop=shop, trigger=CLICKS, sends_per_month=sends_per_month)
     for _, reader in row.iterrows():
@@ -241,7 +228,7 @@ def test_newsletters_without_data_take_the_usual_limit(sends_per_month, days):
 def test_a_reader_who_answers_rarely_gets_longer_than_the_usual_limit():
     # Daily sends, answered about once in 90 days: ignoring 91 of them is nothing unusual.
     shop = population("click", rate_per_day=1 / 90, rate_variance=0.0, rate_span_days=400.0)
-    frame = customers({"rare": [90] * 4, "keen": [2] * 40}, behaviour="click")
+    frame = profiles({"rare": [90] * 4, "keen": [2] * 40}, behaviour="click")
     row = rhythms(frame, shop=shop, trigger=CLICKS, sends_per_month=365.25 / 12).set_index("customer_id")
     limit_days = ceil(270 * (365.25 / 12) ** -0.32)
     assert row.loc["keen", "threshold_1_days"] == limit_days
@@ -251,13 +238,13 @@ def test_a_reader_who_answers_rarely_gets_longer_than_the_usual_limit():
 
 
 def test_without_a_sending_frequency_clicks_are_like_any_behaviour():
-    row = rhythms(customers({"a": [9, 9]}, behaviour="click"), shop=population("click"), trigger=CLICKS).iloc[0]
+    row = rhythms(profiles({"a": [9, 9]}, behaviour="click"), shop=population("click"), trigger=CLICKS).iloc[0]
     assert row["basis"] in {"overdue_clock", "return_clock"}
 
 
 def test_only_behaviours_of_the_trigger_are_assessed_and_weak_ones_marked():
     kinds = ("purchase", "open", "visit")
-    frame = pd.concat([customers({"a": [9, 9], "b": []}, behaviour=kind) for kind in kinds], ignore_index=True)
+    frame = pd.concat([profiles({"a": [9, 9], "b": []}, behaviour=kind) for kind in kinds], ignore_index=True)
     row = assess(
         frame.iloc[[3, 0, 2, 4, 1, 5]],
         fits={kind: population(kind) for kind in kinds},
@@ -274,7 +261,7 @@ def test_only_behaviours_of_the_trigger_are_assessed_and_weak_ones_marked():
 
 
 def test_the_season_is_let_in_by_the_policy_and_by_the_gate():
-    frame = customers({"a": [365, 365, 365], "b": [20, 40, 30]})
+    frame = profiles({"a": [365, 365, 365], "b": [20, 40, 30]})
     shares = dict.fromkeys(range(12), 1 / 12)
     shop = population(month_shares=tuple(shares.values()))
     chances = {
@@ -291,8 +278,8 @@ def test_the_season_is_let_in_by_the_policy_and_by_the_gate():
 
 
 def test_nobody_to_assess_gives_the_columns():
-    assert tuple(rhythms(customers({})).columns) == RHYTHM_COLUMNS
-    nobody, somebody = rhythms(customers({})), rhythms(customers({"a": [1, 9, 20]}))
+    assert tuple(rhythms(profiles({})).columns) == RHYTHM_COLUMNS
+    nobody, somebody = rhythms(profiles({})), rhythms(profiles({"a": [1, 9, 20]}))
     assert nobody.empty
     # Columns without a type make the whole night's facts untyped where a shard holds nobody.
     assert nobody.dtypes.to_dict() == somebody.dtypes.to_dict()
