@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
 
 _BLOCK_ROWS = 10_000
+# What Python makes of so few rows is gone before the next come: 0.23 CPU s for 33,000 contacts, and 0.32 in one go.
+_FETCHED_ROWS = 1_000
 _ARROW_TYPES: tuple[tuple[type[TypeEngine[Any]], Any], ...] = (
     (Date, pa.date32()),
     (Instant, pa.timestamp("us", tz="UTC")),
@@ -95,30 +97,35 @@ def read_frame(connection: Connection, statement: Select[Any]) -> pd.DataFrame:
     Other numbers: ``float64``. Equal on both databases.
     """
     columns = list(statement.selected_columns)
+    kinds = [_arrow_type(column.type) for column in columns]
+    kinds = [pa.large_string() if pa.types.is_string(kind) else kind for kind in kinds]
     cursor: Any = connection.execute(statement).cursor
-    rows = cursor.fetchall()
-    values: list[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
+    parts: list[list[Any]] = [[pa.array([], kind)] for kind in kinds]
+    while rows := cursor.fetchmany(_FETCHED_ROWS):
+        for found, values, kind in zip(parts, zip(*rows, strict=True), kinds, strict=True):
+            found.append(_read_array(values, kind))
     series = {
-        column.name: _to_series(found, column.type, is_optional=getattr(column, "nullable", True))
-        for column, found in zip(columns, values, strict=True)
+        column.name: _to_series(pa.concat_arrays(found), is_optional=getattr(column, "nullable", True))
+        for column, found in zip(columns, parts, strict=True)
     }
     return pd.DataFrame(series, columns=list(series))
 
 
-def _to_series(values: Sequence[Any], kind: TypeEngine[Any], *, is_optional: bool) -> pd.Series:
-    arrow = _arrow_type(kind)
-    if pa.types.is_string(arrow):
-        return pa.array(values, pa.large_string()).to_pandas()
-    if pa.types.is_integer(arrow):
-        return pd.Series(pd.array(values, dtype="Int64" if is_optional else "int64"))
-    if pa.types.is_floating(arrow):
-        return pd.Series(pa.array(values, arrow).to_numpy(zero_copy_only=False))
-    present = next((value for value in values if value is not None), None)
-    # SQLite hands dates and instants over as text, psycopg as objects.
-    array = pa.array(values, pa.string() if isinstance(present, str) else arrow)
-    if pa.types.is_date(arrow):
-        return array.cast(arrow).cast(pa.timestamp("us")).to_pandas()
-    return array.cast(pa.timestamp("us")).cast(arrow).to_pandas()
+def _read_array(values: Sequence[Any], kind: Any) -> Any:  # noqa: ANN401  pyarrow ships no types
+    """Return what a database gave. SQLite hands dates and instants over as text, psycopg as objects."""
+    is_moment = pa.types.is_date(kind) or pa.types.is_timestamp(kind)
+    if not is_moment or not isinstance(next((value for value in values if value is not None), None), str):
+        return pa.array(values, kind)
+    texts = pa.array(values, pa.string())
+    return texts.cast(kind) if pa.types.is_date(kind) else texts.cast(pa.timestamp("us")).cast(kind)
+
+
+def _to_series(array: Any, *, is_optional: bool) -> pd.Series:  # noqa: ANN401  pyarrow ships no types
+    if pa.types.is_date(array.type):
+        array = array.cast(pa.timestamp("us"))
+    if pa.types.is_integer(array.type) and is_optional:
+        return pd.Series(pd.Int64Dtype().__from_arrow__(array))
+    return array.to_pandas()
 
 
 def _arrow_type(kind: TypeEngine[Any]) -> Any:  # noqa: ANN401  pyarrow ships no types

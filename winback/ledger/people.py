@@ -13,6 +13,7 @@ import pandas as pd
 from sqlalchemy import and_, func, literal, or_, select, union_all
 
 from winback.core.buckets import BUCKETS
+from winback.core.matching import is_among, places
 from winback.core.reasons import Reason
 from winback.ledger import bulk, keys, refusals
 from winback.ledger.schema import consents, contacts, suppressions
@@ -46,6 +47,7 @@ FEED_COLUMNS = (
 """The columns of a contacts snapshot; one that is left out is empty. ``extra`` is JSON."""
 
 CONSENT_COLUMNS = ("customer_id", "channel", "purpose", "status", "basis", "recorded_at", "source", "wording")
+_PAIR = ["customer_id", "channel", "purpose"]
 _PRESENT = ("customer_id", "bucket", *FEED_COLUMNS[1:], "email_hmac", "sms_hmac", "whatsapp_hmac", "updated_on")
 
 
@@ -79,12 +81,12 @@ def replace_contacts(connection: Connection, snapshot: pd.DataFrame, *, pepper: 
     stored = bulk.read_frame(connection, select(contacts.c.customer_id, contacts.c.digest, contacts.c.removed_on))
     incoming = snapshot.reset_index(drop=True).reindex(columns=FEED_COLUMNS).astype("str")
     incoming["extra"] = incoming["extra"].fillna("{}")
-    is_unknown = pd.Index(stored["customer_id"]).get_indexer(incoming["customer_id"]) < 0
-    is_erased = _is_erased(connection, incoming["customer_id"], is_unknown, pepper=pepper)
-    incoming = _compared(incoming[~is_erased], stored)
+    place = places(incoming["customer_id"], stored["customer_id"])
+    is_erased = _is_erased(connection, incoming["customer_id"], place < 0, pepper=pepper)
+    incoming = _compared(incoming[~is_erased], stored, place[~is_erased])
     is_new, is_back, is_same = (incoming.pop(name).to_numpy() for name in ("is_new", "is_back", "is_same"))
     _store(connection, incoming[~is_same | is_back], pepper=pepper, as_of=as_of)
-    is_gone = stored["removed_on"].isna() & (pd.Index(incoming["customer_id"]).get_indexer(stored["customer_id"]) < 0)
+    is_gone = stored["removed_on"].isna() & ~is_among(stored["customer_id"], incoming["customer_id"])
     gone = stored.loc[is_gone, ["customer_id"]].assign(removed_on=pd.Timestamp(as_of))
     return ContactChanges(
         new=int(is_new.sum()),
@@ -107,7 +109,7 @@ def add_consents(connection: Connection, records: pd.DataFrame, *, pepper: bytes
     is_erased = _is_erased(connection, ids, np.ones(len(ids), dtype=bool), pepper=pepper)
     if is_erased.any():  # who has come back stands among the contacts again
         known = bulk.read_frame(connection, select(contacts.c.customer_id))
-        is_erased = is_erased & (pd.Index(known["customer_id"]).get_indexer(ids) < 0)
+        is_erased = is_erased & ~is_among(ids, known["customer_id"])
     return bulk.insert_new(connection, consents, with_bucket(records[~is_erased]))
 
 
@@ -119,11 +121,24 @@ def read_contacts(
     high: int = BUCKETS,
     columns: Sequence[str] = _PRESENT,
 ) -> pd.DataFrame:
-    """Return the contacts that were not removed by ``as_of``, in the buckets ``[low, high)``, by customer id."""
+    """Return the contacts that were not removed by ``as_of``, in the buckets ``[low, high)``, by customer id.
+
+    ``columns`` has to name the customer id.
+    """
     query = select(*(contacts.c[name] for name in columns)).where(
         _within(low, high), or_(contacts.c.removed_on.is_(None), contacts.c.removed_on > as_of)
     )
-    return bulk.read_frame(connection, query.order_by(contacts.c.customer_id))
+    # Arrow sorts for a third of what the database takes to sort whole rows: 0.02 CPU s for 33,000, not 0.08.
+    return bulk.read_frame(connection, query).sort_values("customer_id", ignore_index=True)
+
+
+def read_phones(connection: Connection) -> pd.DataFrame:
+    """Return the telephone numbers of all contacts that were not removed, with what is known of each."""
+    names = "phone", "phone_type", "phone_zones", "phone_fault"
+    query = select(*(contacts.c[name] for name in names)).where(
+        contacts.c.phone.is_not(None), contacts.c.removed_on.is_(None)
+    )
+    return bulk.read_frame(connection, query)
 
 
 def read_consents(
@@ -140,15 +155,15 @@ def read_consents(
     ----------
     until : leave out records of this instant and later (aware); None takes all
     """
-    order = consents.c.recorded_at.desc(), consents.c.status.desc()  # "withdrawn" sorts after "granted"
-    pair = consents.c.customer_id, consents.c.channel, consents.c.purpose
-    rank = func.row_number().over(partition_by=pair, order_by=order).label("rank")
-    ranked = select(consents, rank).where(consents.c.bucket >= low, consents.c.bucket < high)
+    names = list(dict.fromkeys((*columns, *_PAIR)))
+    query = select(*(consents.c[name] for name in names)).where(consents.c.bucket >= low, consents.c.bucket < high)
     if until is not None:
-        ranked = ranked.where(consents.c.recorded_at < until)
-    newest = ranked.subquery()
-    query = select(*(newest.c[name] for name in columns)).where(newest.c.rank == 1)
-    return bulk.read_frame(connection, query.order_by(*(newest.c[name] for name in CONSENT_COLUMNS[:3])))
+        query = query.where(consents.c.recorded_at < until)
+    newest_first = consents.c.recorded_at.desc(), consents.c.status.desc()  # "withdrawn" sorts after "granted"
+    # Ranked by a window function, the same rows take the database twice as long.
+    records = bulk.read_frame(connection, query.order_by(*(consents.c[name] for name in _PAIR), *newest_first))
+    is_newest = (records[_PAIR] != records[_PAIR].shift()).any(axis=1)
+    return records.loc[is_newest, list(columns)].reset_index(drop=True)
 
 
 def read_suppressions(connection: Connection, *, as_of: date, low: int = 0, high: int = BUCKETS) -> pd.DataFrame:
@@ -221,9 +236,8 @@ def _about() -> list[tuple[ColumnElement[bool], ...]]:
     return [by_id, *by_address]
 
 
-def _compared(incoming: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
+def _compared(incoming: pd.DataFrame, stored: pd.DataFrame, place: NDArray[np.int64]) -> pd.DataFrame:
     """Return the incoming rows with their digest, and whether each is new, was removed before, is as it was stored."""
-    place = pd.Index(stored["customer_id"]).get_indexer(incoming["customer_id"])
     is_known = place >= 0
     before = stored.iloc[place[is_known]]
     compared = incoming.assign(digest=_digests(incoming), is_new=~is_known, is_back=False, is_same=False)
