@@ -16,6 +16,8 @@ import email_validator
 import numpy as np
 import pandas as pd
 import phonenumbers
+import pyarrow as pa
+import pyarrow.compute as pc
 from phonenumbers import timezone as phone_timezones
 
 from winback.core.matching import places
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 MAX_ADDRESS_CHARACTERS = 254
 # The local parts nearly everybody has. The library accepts all of them, which a property test shows; what does not
 # look like this goes to the library whole.
-_ORDINARY = r"[A-Za-z0-9]+(?:[._+-][A-Za-z0-9]+)*@[A-Za-z0-9.-]+"
+_ORDINARY = r"^(?P<local>[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@(?P<domain>[A-Za-z0-9.-]+)$"
 _MAX_LOCAL_CHARACTERS = 64
 _UNKNOWN_ZONE = "Etc/Unknown"
 _BETWEEN = "\x1f"
@@ -69,33 +71,30 @@ def normalise_email(address: str) -> EmailForm:
     return read.normalized, read.ascii_email.lower(), None
 
 
-def _ordinary_forms(addresses: pd.Series) -> dict[str, EmailForm]:
-    """Return the forms of plainly ordinary addresses: the library reads each distinct domain once."""
-    plain = addresses[addresses.str.fullmatch(_ORDINARY) & (addresses.str.len() <= MAX_ADDRESS_CHARACTERS)]
-    parts = plain.str.split("@", expand=True)
-    if parts.empty:
-        return {}
-    plain, parts = (
-        plain[parts[0].str.len() <= _MAX_LOCAL_CHARACTERS],
-        parts[parts[0].str.len() <= _MAX_LOCAL_CHARACTERS],
-    )
-    domains = {domain: normalise_email(f"a@{domain}") for domain in parts[1].unique()}
-    shown = {domain: form[0].removeprefix("a@") for domain, form in domains.items() if form[0] and form[0] == form[1]}
-    usable = parts[1].isin(shown)
-    normal = parts[0][usable] + "@" + parts[1][usable].map(shown)
-    keys = normal.str.lower()
-    rows = zip(plain[usable], normal, keys, strict=True)
-    return {given: (form, key, None) for given, form, key in rows}
+def _ordinary_forms(addresses: pd.Series) -> pd.DataFrame:
+    """Return the forms of plainly ordinary addresses, missing for the others: the library reads each domain once."""
+    # pandas would take the parts out one by one among Python objects: 220 CPU ms for 100,000 addresses, not 25.
+    parts = pc.extract_regex(pa.array(addresses, from_pandas=True), _ORDINARY)
+    local, domain = (pc.struct_field(parts, name).to_pandas().set_axis(addresses.index) for name in ("local", "domain"))
+    codes, domains = pd.factorize(domain)
+    shown = pd.Series([*map(_shown_domain, domains), None], dtype="str")  # the last one stands for no domain: code -1
+    forms = local + "@" + shown.take(codes).set_axis(addresses.index)
+    forms = forms.where((local.str.len() <= _MAX_LOCAL_CHARACTERS) & (addresses.str.len() <= MAX_ADDRESS_CHARACTERS))
+    return pd.DataFrame({"email": forms, "email_key": forms.str.lower(), "email_fault": pd.Series(dtype="str")})
 
 
-def normalise_emails(addresses: pd.Series, *, known: pd.DataFrame | None = None) -> pd.DataFrame:
+def _shown_domain(domain: str) -> str | None:
+    """Return how a domain is shown; None where it cannot be used, or is compared in another form."""
+    form, key, _ = normalise_email(f"a@{domain}")
+    return form.removeprefix("a@") if form and form == key else None
+
+
+def normalise_emails(addresses: pd.Series) -> pd.DataFrame:
     """Return the normal form of a column of e-mail addresses.
 
     Parameters
     ----------
     addresses : texts without surrounding blanks, "" where there is none
-    known : email, email_key, email_fault of an earlier result; an address that is its own shown form there is not
-        looked at again
 
     Returns
     -------
@@ -103,17 +102,10 @@ def normalise_emails(addresses: pd.Series, *, known: pd.DataFrame | None = None)
     comparisons), email_fault (None, or ``email_missing``, ``email_invalid``, ``email_too_long``,
     ``email_reserved_domain``, ``email_not_ascii``); an address with a fault is not written to
     """
-    known = _or_nobody(known, ["email", "email_key", "email_fault"])
-    at = places(addresses, known["email"])
-    unseen = pd.Series(addresses[at < 0].unique(), dtype="str")
-    forms = _ordinary_forms(unseen)
-    forms |= {address: normalise_email(address) for address in unseen if address not in forms}
-    return _columns(addresses, at, known, forms)
-
-
-def _or_nobody(known: pd.DataFrame | None, names: list[str]) -> pd.DataFrame:
-    """Return the columns of the known forms, without a row where there are none."""
-    return pd.DataFrame(columns=names, dtype="str") if known is None else known[names]
+    ordinary = _ordinary_forms(addresses)
+    is_odd = ordinary["email"].isna().to_numpy()
+    forms = {address: normalise_email(address) for address in addresses[is_odd].unique()}
+    return _columns(addresses, np.where(is_odd, -1, np.arange(len(addresses))), ordinary, forms)
 
 
 def normalise_phone(number: str, region: str, zones: dict[int, str] | None = None) -> PhoneForm:
@@ -180,7 +172,8 @@ def normalise_phones(numbers: pd.Series, regions: pd.Series, *, known: pd.DataFr
     ``phone_missing``, ``phone_region_missing``, ``phone_unparsable``, ``phone_invalid``, ``phone_fixed_line``,
     ``phone_not_mobile``); a number with a fault is not texted
     """
-    known = _or_nobody(known, ["phone", "phone_type", "phone_zones", "phone_fault"])
+    names = ["phone", "phone_type", "phone_zones", "phone_fault"]
+    known = pd.DataFrame(columns=names, dtype="str") if known is None else known[names]
     # A normal form means the same in every country; what is wrong with another number may depend on it.
     at = places(numbers, known["phone"])
     keys = numbers + _BETWEEN + regions

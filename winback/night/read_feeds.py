@@ -258,10 +258,10 @@ def read_consents(one: Pass) -> Feed:
     return sifted.feed(reading, rows=pd.concat(parts, ignore_index=True) if parts else None)
 
 
-def read_contacts(one: Pass, *, stored: Callable[[], pd.DataFrame]) -> Feed:
+def read_contacts(one: Pass, *, known_phones: Callable[[], pd.DataFrame]) -> Feed:
     """Return all contacts, with their addresses in normal form; None as ``rows`` when the feed did not change.
 
-    ``stored`` returns the addresses of the contacts that are known, so that they are not looked at again.
+    ``known_phones`` returns the numbers of the contacts that are known, so that they are not looked at again.
     """
     zones = available_timezones()
     reading = one.open(catalogue.CONTACTS, may_resume=False)
@@ -272,24 +272,24 @@ def read_contacts(one: Pass, *, stored: Callable[[], pd.DataFrame]) -> Feed:
     settled = row_rules.settle_duplicate_contacts(pd.concat(parts, ignore_index=True))
     sifted.faults.append(settled.faults)
     sifted.counts.update(settled.counts)
-    return sifted.feed(reading, rows=as_contacts(settled.rows, stored=stored()))
+    return sifted.feed(reading, rows=as_contacts(settled.rows, known_phones=known_phones()))
 
 
-def as_contacts(rows: pd.DataFrame, *, stored: pd.DataFrame | None = None) -> pd.DataFrame:
+def as_contacts(rows: pd.DataFrame, *, known_phones: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return checked rows as contacts: addresses in normal form, everything the feed adds as JSON in ``extra``.
 
     Parameters
     ----------
     rows : of :func:`winback.core.row_rules.check_contacts`
-    stored : addresses in this form, which need not be looked at again
+    known_phones : numbers in this form, which need not be looked at again
 
     Returns
     -------
     one row a contact: customer_id, email, email_key, email_fault, phone, phone_type, phone_zones, phone_fault, names,
     locale, timezone, country, region, category (missing where nothing is known), extra
     """
-    emails = normalise_emails(rows["email"], known=stored)
-    phones = normalise_phones(rows["phone"], rows["country"], known=stored)
+    emails = normalise_emails(rows["email"])
+    phones = normalise_phones(rows["phone"], rows["country"], known=known_phones)
     plain = [name for name in row_rules.CONTACT_COLUMNS if name not in {"email", "phone"}]
     others = [name for name in rows.columns if name not in {*row_rules.CONTACT_COLUMNS, row_rules.ROW_NUMBER}]
     extra = pd.Series("{}", index=rows.index, dtype="str")

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from winback.night.read_feeds import Feed
     from winback.settings import Project
 
-ADDRESS_COLUMNS = ("email", "email_key", "email_fault", "phone", "phone_type", "phone_zones", "phone_fault")
 _LOADS_LOOKED_AT = 60  # enough to find 14 that were not held
 _MOST_QUARANTINED = 100_000  # of one source a night; a feed of garbage must not fill the ledger
 
@@ -146,16 +145,17 @@ def _read(work: Work, project: Project, ledger: Ledger, *, as_of: date, now: dat
             work.feed = read_events(one, behaviours=known)
         else:
             is_contacts = work.name == "contacts"
-            work.feed = read_contacts(one, stored=partial(_contacts, ledger)) if is_contacts else read_consents(one)
+            known = partial(_known_phones, ledger)
+            work.feed = read_contacts(one, known_phones=known) if is_contacts else read_consents(one)
     except SourceError as problem:
         kind = "unavailable" if isinstance(problem, SourceUnavailable) else "malformed"
         work.hold = Hold(kind, f"{problem}. Nothing of it was stored.")
 
 
-def _contacts(ledger: Ledger) -> pd.DataFrame:
-    """Return the addresses of every contact in the ledger that was not removed."""
+def _known_phones(ledger: Ledger) -> pd.DataFrame:
+    """Return the telephone numbers of the contacts in the ledger."""
     with ledger.reading() as connection:
-        return people.read_contacts(connection, as_of=date.max, columns=ADDRESS_COLUMNS)
+        return people.read_phones(connection)
 
 
 def _judge(work: Work, project: Project, as_of: date, accepted: set[tuple[str, str]]) -> None:
