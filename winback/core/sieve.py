@@ -10,7 +10,9 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from winback.core.instants import Instants, read_instants
 
@@ -27,6 +29,9 @@ _BREAKS = "\t\n\r"
 # Controls, line separators and marks that turn the direction of text.
 _CONTROL_BUT_BREAKS = "[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
 _CONTROL = f"[{_BREAKS}{_CONTROL_BUT_BREAKS[1:]}"
+# Where none of these bytes stands in a text, none of those characters does: U+0080 to U+009F begin with C2 in UTF-8,
+# the marks and separators with E2.
+_IS_SUSPECT = np.isin(np.arange(256), [*range(0x20), 0x7F, 0xC2, 0xE2])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +59,17 @@ def faults_frame(row_number: object, column: object, rule: object, value: object
 
 
 NO_FAULTS = faults_frame([], [], [], [])
+
+
+def _may_hold_controls(values: pd.Series) -> bool:
+    """Return whether any value may hold a NUL or another control character.
+
+    A look at the bytes takes 1 CPU ms for 100,000 values, the search in each of them 15. Where a column is a part of a
+    longer one, the bytes of the whole of it are looked at.
+    """
+    texts = pa.chunked_array([pa.array(values)])
+    data = [np.frombuffer(chunk.buffers()[-1] or b"", dtype=np.uint8) for chunk in texts.chunks]
+    return any(_IS_SUSPECT[some].any() for some in data)
 
 
 def _masked_character(character: str) -> str:
@@ -116,11 +132,13 @@ class Sieve:
         if is_long.any():
             is_oversize = values[is_long].map(lambda value: len(value.encode()) > MAX_FIELD_BYTES).astype(bool)
             self.flag(is_oversize.reindex(values.index, fill_value=False), name, "oversize_field")
-        self.flag(values.str.contains("\0", regex=False), name, "nul_character")
-        values = values.str.strip()
-        self.flag(values.str.contains(_CONTROL_BUT_BREAKS if may_break else _CONTROL), name, "control_character")
-        self.rows[name] = values
-        return values
+        stripped = values.str.strip()
+        if _may_hold_controls(values):
+            self.flag(values.str.contains("\0", regex=False), name, "nul_character")
+            controls = _CONTROL_BUT_BREAKS if may_break else _CONTROL
+            self.flag(stripped.str.contains(controls), name, "control_character")
+        self.rows[name] = stripped
+        return stripped
 
     def require_id(self) -> None:
         """Charge rows that name no customer."""
