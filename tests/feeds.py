@@ -11,6 +11,7 @@ import pandas as pd
 from winback.core import row_rules
 from winback.sources import catalogue
 from winback.sources.csv_files import read_csv
+from winback.sources.feeds import Ask
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,10 +20,9 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ZONES = available_timezones()
 
 
-def read(path: Path, wanted=catalogue.EVENTS, **options):
+def read(path: Path, wanted=catalogue.EVENTS, delimiter=None, **options):
     """Return one pass over a CSV file."""
-    options = {"columns": {}, "delimiter": None, "mark": None, "may_resume": True, **options}
-    return read_csv("feed", path, wanted=wanted, **options)
+    return read_csv(Ask(source="feed", wanted=wanted, **options), path, delimiter=delimiter)
 
 
 def rows_of(reading) -> tuple[pd.DataFrame, pd.DataFrame]:

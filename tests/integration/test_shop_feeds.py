@@ -14,6 +14,7 @@ from winback.sample.scaffold import scaffold
 from winback.sample.shop import play
 from winback.settings import load_configuration
 from winback.sources import catalogue
+from winback.sources.feeds import Ask
 
 if TYPE_CHECKING:
     from winback.configuration import Source
@@ -50,9 +51,8 @@ def read(root: Path, name: str) -> tuple[int, Counter[str], bool]:
     wanted = {"contacts": catalogue.CONTACTS, "consents": catalogue.CONSENTS}.get(
         name, catalogue.EVENTS if behaviour else catalogue.EVENTS_OF_ALL_KINDS
     )
-    feed = catalogue.open_feed(
-        name, source, root=root, environment={}, wanted=wanted, mark=None, may_resume=False
-    )  # fmt: skip
+    ask = Ask(source=name, wanted=wanted, columns=source.columns, may_resume=False)
+    feed = catalogue.open_feed(ask, source, root=root, environment={})
     zone = ZoneInfo(source.timezone) if source.timezone else None
     good, broken, has_bare_time = 0, Counter[str](), False
     for chunk in feed.chunks:

@@ -12,13 +12,14 @@ import pytest
 
 from winback.errors import SourceMalformed, SourceUnavailable
 from winback.sources import catalogue
+from winback.sources.feeds import Ask
 from winback.sources.parquet_files import read_parquet
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 def read(pattern, wanted=catalogue.EVENTS, **options):
-    return read_parquet("feed", pattern, wanted=wanted, **{"columns": {}, "mark": None, "may_resume": True, **options})
+    return read_parquet(Ask(source="feed", wanted=wanted, **options), pattern)
 
 
 def wrote(path, **columns):

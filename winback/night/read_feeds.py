@@ -21,6 +21,7 @@ from winback.core.addresses import normalise_emails, normalise_phones
 from winback.core.sieve import NO_FAULTS, Checked
 from winback.errors import SourceMalformed
 from winback.sources import catalogue
+from winback.sources.feeds import Ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -125,15 +126,14 @@ class Pass:
 
     def open(self, wanted: Wanted, *, may_resume: bool) -> Reading:
         """Return the reading of the source."""
-        return catalogue.open_feed(
-            self.name,
-            self.source,
-            root=self.project.root,
-            environment=self.project.environment,
+        ask = Ask(
+            source=self.name,
             wanted=wanted,
+            columns=self.source.columns,
             mark=self.usable_mark(),
             may_resume=may_resume,
         )
+        return catalogue.open_feed(ask, self.source, root=self.project.root, environment=self.project.environment)
 
 
 @dataclass

@@ -6,13 +6,13 @@ that was left under other settings and is believed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from winback.core.row_rules import CONSENT_COLUMNS, CONTACT_COLUMNS, EVENT_COLUMNS
 from winback.errors import SourceUnavailable
 from winback.sources.csv_files import read_csv
-from winback.sources.feeds import Reading, Wanted, fingerprint
+from winback.sources.feeds import Ask, Reading, Wanted, fingerprint
 from winback.sources.parquet_files import read_parquet
 from winback.sources.sql_queries import read_query, uses_since
 
@@ -54,27 +54,15 @@ def settings_digest(source: Source, *, also: Iterable[str] = ()) -> str:
     return fingerprint([RULES_VERSION, described, sorted(also)])
 
 
-def open_feed(
-    name: str,
-    source: Source,
-    *,
-    root: Path,
-    environment: Mapping[str, str],
-    wanted: Wanted,
-    mark: Mapping[str, Any] | None,
-    may_resume: bool,
-) -> Reading:
+def open_feed(ask: Ask, source: Source, *, root: Path, environment: Mapping[str, str]) -> Reading:
     """Return one pass over a source.
 
     Parameters
     ----------
-    name : of the source, for the messages
+    ask : wants ``CONTACTS``, ``CONSENTS``, ``EVENTS`` or ``EVENTS_OF_ALL_KINDS``
     source : as winback.yaml describes it
     root : what its path is relative to
     environment : holds the URL of a database
-    wanted : ``CONTACTS``, ``CONSENTS``, ``EVENTS`` or ``EVENTS_OF_ALL_KINDS``
-    mark : what the last reading left, under the same settings; None to read everything
-    may_resume : whether rows that were read before may be left out
 
     Raises
     ------
@@ -87,26 +75,10 @@ def open_feed(
         url = environment.get(source.url_env or "")
         if not url:
             what = f"the environment variable {source.url_env} is not set: it holds the URL of the database"
-            raise SourceUnavailable(name, what)
-        return read_query(
-            name,
-            source.query or "",
-            url=url,
-            timeout_seconds=source.statement_timeout_seconds,
-            zone=ZoneInfo(source.timezone) if source.timezone else None,
-            columns=source.columns,
-            wanted=wanted,
-            mark=mark if may_resume else None,
-        )
+            raise SourceUnavailable(ask.source, what)
+        zone = ZoneInfo(source.timezone) if source.timezone else None
+        return read_query(ask, source.query or "", url=url, timeout_seconds=source.statement_timeout_seconds, zone=zone)
     path = root / (source.path or "")
     if source.kind == "parquet" or path.suffix == ".parquet":
-        return read_parquet(name, path, columns=source.columns, wanted=wanted, mark=mark, may_resume=may_resume)
-    return read_csv(
-        name,
-        path,
-        columns=source.columns,
-        wanted=wanted,
-        delimiter=source.delimiter,
-        mark=mark,
-        may_resume=may_resume,
-    )
+        return read_parquet(ask, path)
+    return read_csv(ask, path, delimiter=source.delimiter)

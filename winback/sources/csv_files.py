@@ -14,12 +14,13 @@ import gzip
 import hashlib
 import zlib
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from winback.errors import SourceMalformed, SourceUnavailable
 from winback.sources.csv_rows import Block, read_block
-from winback.sources.feeds import Chunk, Layout, Reading, Wanted, lay_out
+from winback.sources.feeds import Ask, Chunk, Layout, Reading, lay_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -71,6 +72,11 @@ def file_identity(path: Path, status: stat_result) -> dict[str, Any]:
     return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "edges": edges.hexdigest()}
 
 
+def is_same_file(before: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
+    """Return whether a mark was left when a file had this identity."""
+    return all(before.get(name) == value for name, value in identity.items())
+
+
 def written_at(status: stat_result) -> datetime:
     """Return when a file was written."""
     return datetime.fromtimestamp(status.st_mtime, tz=UTC)
@@ -86,26 +92,14 @@ def _prefix_hash(path: Path, size: int) -> hashlib.blake2b:
     return digest
 
 
-def read_csv(
-    source: str,
-    path: Path,
-    *,
-    columns: Mapping[str, str],
-    wanted: Wanted,
-    delimiter: str | None,
-    mark: Mapping[str, Any] | None,
-    may_resume: bool,
-) -> Reading:
+def read_csv(ask: Ask, path: Path, *, delimiter: str | None) -> Reading:
     """Return the rows of a CSV file that were not read before.
 
     Parameters
     ----------
-    source : its name, for the messages
+    ask : a file that only grew may be read from its old end where ``may_resume`` is set
     path : a name that ends in ``.gz`` is unpacked
-    columns, wanted : as in :func:`~winback.sources.feeds.lay_out`
     delimiter : between two fields; None to look which of comma, semicolon, tab and bar the header uses most
-    mark : what the last reading left; None to read everything
-    may_resume : whether a file that only grew may be read from its old end
 
     Raises
     ------
@@ -114,35 +108,29 @@ def read_csv(
     SourceMalformed
         If it is no CSV file in UTF-8, or its columns are not as declared. (Also while the chunks are read.)
     """
-    status = file_status(source, path)
-    identity = file_identity(path, status)
-    modified_at = written_at(status)
-    if mark is not None and all(mark.get(name) == value for name, value in identity.items()):
-        return Reading(iter(()), mark["total"], is_whole=False, modified_at=modified_at, mark=dict(mark))
-    file = _CsvFile(source, path, status.st_size)
-    if mark is not None and mark["end"] <= status.st_size and not file.is_gzipped:
-        prefix = _prefix_hash(path, mark["end"])
-        is_same = prefix.hexdigest() == mark["digest"]
-        if is_same and mark["end"] == status.st_size:
-            return Reading(iter(()), mark["total"], is_whole=False, modified_at=modified_at, mark={**mark, **identity})
-        if is_same and may_resume and mark["lines"]:
-            header, layout, delimiter = file.read_header(columns=columns, wanted=wanted, delimiter=delimiter)
-            file.resume(prefix, mark)
-            reading = Reading(iter(()), mark["rows"], is_whole=False, modified_at=modified_at, mark=identity)
-            reading.chunks = file.chunks(layout, delimiter, reading)
-            return reading
-    header, layout, delimiter = file.read_header(columns=columns, wanted=wanted, delimiter=delimiter)
-    file.skip_header(header)
-    reading = Reading(iter(()), modified_at=modified_at, mark=identity)
-    reading.chunks = file.chunks(layout, delimiter, reading)
+    status = file_status(ask.source, path)
+    file, mark = _CsvFile(ask, path, status.st_size), ask.mark or {}
+    reading = Reading(iter(()), modified_at=written_at(status), mark=file_identity(path, status))
+    is_untouched = bool(mark) and is_same_file(mark, reading.mark)
+    before = None if is_untouched else file.read_before(mark)
+    if is_untouched or (before is not None and mark["end"] == status.st_size):
+        return replace(reading, rows_before=mark["total"], is_whole=False, mark={**mark, **reading.mark})
+    header, layout, used = file.read_header(delimiter)
+    if before is not None and ask.may_resume and mark["lines"]:
+        file.resume(before, mark)
+        reading.rows_before, reading.is_whole = mark["rows"], False
+    else:
+        file.skip_header(header)
+    reading.chunks = file.chunks(layout, used, reading)
     return reading
 
 
 class _CsvFile:
     """One file while it is read: where the next block begins, and the hash of all before it."""
 
-    def __init__(self, source: str, path: Path, size: int) -> None:
-        self.source = source
+    def __init__(self, ask: Ask, path: Path, size: int) -> None:
+        self.ask = ask
+        self.source = ask.source
         self.path = path
         self.size = size
         self.is_gzipped = path.suffix == ".gz"
@@ -150,6 +138,13 @@ class _CsvFile:
         self.position = 0
         self.line = 1
         self.rows = 0
+
+    def read_before(self, mark: Mapping[str, Any]) -> hashlib.blake2b | None:
+        """Return the hash of what an earlier reading took, if that still stands where it stood; else None."""
+        if not mark or self.is_gzipped or mark["end"] > self.size:
+            return None
+        prefix = _prefix_hash(self.path, mark["end"])
+        return prefix if prefix.hexdigest() == mark["digest"] else None
 
     def resume(self, prefix: hashlib.blake2b, mark: Mapping[str, Any]) -> None:
         """Go to where an earlier reading ended."""
@@ -173,9 +168,7 @@ class _CsvFile:
         except OSError as problem:
             raise SourceUnavailable(self.source, f"{self.path} cannot be read: {problem}") from problem
 
-    def read_header(
-        self, *, columns: Mapping[str, str], wanted: Wanted, delimiter: str | None
-    ) -> tuple[bytes, Layout, str]:
+    def read_header(self, delimiter: str | None) -> tuple[bytes, Layout, str]:
         """Return the bytes of the header's line, where the columns stand, and the delimiter."""
         if delimiter is not None and (not delimiter.isascii() or delimiter in _NO_DELIMITERS):
             raise SourceMalformed(
@@ -198,7 +191,7 @@ class _CsvFile:
             names = next(csv.reader([text], delimiter=used, strict=True), [])
         except (UnicodeDecodeError, csv.Error) as problem:
             raise SourceMalformed(self.source, f"the header of {self.path} cannot be read: {problem}") from problem
-        layout = lay_out(self.source, names, columns=columns, wanted=wanted)
+        layout = lay_out(self.ask, names)
         return start[: len(line) + 1], layout, used
 
     def chunks(self, layout: Layout, delimiter: str, reading: Reading) -> Iterator[Chunk]:

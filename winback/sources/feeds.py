@@ -45,6 +45,26 @@ class Wanted:
         return (*self.required, *self.optional)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """What is asked of one feed, whatever kind of source it comes from.
+
+    Attributes
+    ----------
+    source : its name, for the messages
+    wanted : the columns this kind of feed may have
+    columns : canonical name -> name in the feed, as winback.yaml says
+    mark : what the last reading left, under the same settings; None to read everything
+    may_resume : whether rows that were read before may be left out
+    """
+
+    source: str
+    wanted: Wanted
+    columns: Mapping[str, str] = field(default_factory=dict)
+    mark: Mapping[str, Any] | None = None
+    may_resume: bool = True
+
+
 @dataclass(frozen=True)
 class Layout:
     """Which column of a feed stands where.
@@ -105,21 +125,15 @@ class Reading:
     mark: dict[str, Any] = field(default_factory=dict)
 
 
-def lay_out(source: str, header: Sequence[str], *, columns: Mapping[str, str], wanted: Wanted) -> Layout:
-    """Return where each wanted column stands.
-
-    Parameters
-    ----------
-    source : its name, for the messages
-    header : the feed's own column names, in order
-    columns : canonical name -> name in the feed, as winback.yaml says
-    wanted : the columns this kind of feed may have
+def lay_out(ask: Ask, header: Sequence[str]) -> Layout:
+    """Return where each wanted column stands among the feed's own names, which ``header`` has in order.
 
     Raises
     ------
     SourceMalformed
         If a column is missing or there twice, or the mapping names one that does not exist; with the nearest match.
     """
+    source, columns, wanted = ask.source, ask.columns, ask.wanted
     names = [name.strip() for name in header]
     twice = [name for name, count in Counter(name for name in names if name).items() if count > 1]
     if twice:

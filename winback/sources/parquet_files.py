@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winback.errors import SourceMalformed, SourceUnavailable
-from winback.sources.csv_files import file_identity, file_status, written_at
-from winback.sources.feeds import Chunk, Reading, Wanted, lay_out
+from winback.sources.csv_files import file_identity, file_status, is_same_file, written_at
+from winback.sources.feeds import Ask, Chunk, Reading, lay_out
 from winback.sources.typed_columns import as_chunk, check_types
 
 if TYPE_CHECKING:
@@ -41,24 +41,8 @@ def matching_files(source: str, pattern: Path) -> list[Path]:
     return files
 
 
-def read_parquet(
-    source: str,
-    pattern: Path,
-    *,
-    columns: Mapping[str, str],
-    wanted: Wanted,
-    mark: Mapping[str, Any] | None,
-    may_resume: bool,
-) -> Reading:
-    """Return the rows of Parquet files that were not read before.
-
-    Parameters
-    ----------
-    source : its name, for the messages
-    pattern : a file or a glob
-    columns, wanted : as in :func:`~winback.sources.feeds.lay_out`
-    mark : what the last reading left; None to read everything
-    may_resume : whether only the changed files may be read when some did not change
+def read_parquet(ask: Ask, pattern: Path) -> Reading:
+    """Return the rows of the Parquet files that a path or glob names and that changed since they were read.
 
     Raises
     ------
@@ -67,14 +51,14 @@ def read_parquet(
     SourceMalformed
         If one is no Parquet file, or its columns are not as declared. (Also while the chunks are read.)
     """
-    known = mark["files"] if mark is not None else {}
-    statuses = {path: file_status(source, path) for path in matching_files(source, pattern)}
+    known = ask.mark["files"] if ask.mark is not None else {}
+    statuses = {path: file_status(ask.source, path) for path in matching_files(ask.source, pattern)}
     identities = {path: file_identity(path, status) for path, status in statuses.items()}
-    unread = [path for path, identity in identities.items() if not _is_same(known, path, identity)]
-    if not may_resume and (unread or len(known) != len(statuses)):
+    unread = [path for path, identity in identities.items() if not is_same_file(known.get(str(path), {}), identity)]
+    if not ask.may_resume and (unread or len(known) != len(statuses)):
         unread = list(statuses)
     marks = {str(path): known[str(path)] for path in statuses if path not in unread}
-    taken = {path: _columns_of(source, path, columns=columns, wanted=wanted) for path in unread}
+    taken = {path: _columns_of(ask, path) for path in unread}
     reading = Reading(
         iter(()),
         sum(entry["rows"] for entry in marks.values()),
@@ -82,24 +66,19 @@ def read_parquet(
         modified_at=max(map(written_at, statuses.values())),
         mark={"files": {**marks, **{str(path): dict(identities[path]) for path in unread}}},
     )
-    reading.chunks = _chunks(source, taken, reading, has_several=len(statuses) > 1)
+    reading.chunks = _chunks(ask.source, taken, reading, has_several=len(statuses) > 1)
     return reading
 
 
-def _is_same(known: Mapping[str, Any], path: Path, identity: Mapping[str, Any]) -> bool:
-    before = known.get(str(path), {})
-    return all(before.get(name) == value for name, value in identity.items())
-
-
-def _columns_of(source: str, path: Path, *, columns: Mapping[str, str], wanted: Wanted) -> dict[str, str]:
+def _columns_of(ask: Ask, path: Path) -> dict[str, str]:
     """Return the columns to take from a file: canonical name -> name in the file."""
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
     except (pa.ArrowException, OSError) as problem:
-        raise SourceMalformed(source, f"{path} is no Parquet file, or not a whole one: {problem}") from problem
-    layout = lay_out(source, schema.names, columns=columns, wanted=wanted)
-    check_types(source, pa.schema([schema.field(position).with_name(name) for position, name in layout.places]))
+        raise SourceMalformed(ask.source, f"{path} is no Parquet file, or not a whole one: {problem}") from problem
+    layout = lay_out(ask, schema.names)
+    check_types(ask.source, pa.schema([schema.field(position).with_name(name) for position, name in layout.places]))
     return {name: schema.names[position] for position, name in layout.places}
 
 

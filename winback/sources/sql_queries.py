@@ -26,11 +26,11 @@ from sqlalchemy import exc
 from winback.core.instants import OLDEST
 from winback.core.sieve import NO_FAULTS, faults_frame
 from winback.errors import SourceMalformed, SourceUnavailable
-from winback.sources.feeds import ROW_NUMBER, Chunk, Reading, Wanted, lay_out
+from winback.sources.feeds import ROW_NUMBER, Ask, Chunk, Reading, lay_out
 from winback.sources.typed_columns import NUMBER_COLUMNS, TIME_COLUMNS, as_chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from zoneinfo import ZoneInfo
 
 CHUNK_ROWS = 50_000
@@ -52,28 +52,16 @@ def uses_since(query: str) -> bool:
     return _SINCE.search(query) is not None
 
 
-def read_query(
-    source: str,
-    query: str,
-    *,
-    url: str,
-    timeout_seconds: int,
-    zone: ZoneInfo | None,
-    columns: Mapping[str, str],
-    wanted: Wanted,
-    mark: Mapping[str, Any] | None,
-) -> Reading:
+def read_query(ask: Ask, query: str, *, url: str, timeout_seconds: int, zone: ZoneInfo | None) -> Reading:
     """Return the rows of a query.
 
     Parameters
     ----------
-    source : its name, for the messages
+    ask : its mark holds ``total`` rows, and ``max_occurred_at`` (ISO text)
     query : one SELECT; ``:since`` stands for the newest instant stored so far
     url : SQLAlchemy URL
     timeout_seconds : after this time the database gives up
     zone : of times without offset
-    columns, wanted : as in :func:`~winback.sources.feeds.lay_out`
-    mark : what the last reading left: ``total`` rows, and ``max_occurred_at`` (ISO text)
 
     Raises
     ------
@@ -82,6 +70,7 @@ def read_query(
     SourceMalformed
         If the query is none that only reads, fails, or has not the columns declared. (Also while the chunks are read.)
     """
+    source, mark = ask.source, ask.mark if ask.may_resume else None
     if not _READS.match(query) or ";" in query.rstrip().rstrip(";"):
         raise SourceMalformed(source, "query must be one SELECT (or WITH … SELECT), and nothing after it")
     engine = _engine(source, url)
@@ -92,7 +81,7 @@ def read_query(
     statement = sqlalchemy.text(query.rstrip().rstrip(";"))
     if uses_since(query):
         statement = statement.bindparams(_since(since, zone, is_zoneless=engine.dialect.name in _ZONELESS))
-    reading.chunks = _chunks(source, engine, statement, timeout_seconds, columns, wanted, reading)
+    reading.chunks = _chunks(ask, engine, statement, timeout_seconds, reading)
     return reading
 
 
@@ -165,22 +154,16 @@ def _text_or_bytes(value: bytes) -> str | bytes:
 
 
 def _chunks(
-    source: str,
-    engine: sqlalchemy.Engine,
-    statement: sqlalchemy.TextClause,
-    timeout_seconds: int,
-    columns: Mapping[str, str],
-    wanted: Wanted,
-    reading: Reading,
+    ask: Ask, engine: sqlalchemy.Engine, statement: sqlalchemy.TextClause, timeout_seconds: int, reading: Reading
 ) -> Iterator[Chunk]:
     """Yield the rows of a query; leaves in the reading how many there were."""
     row = 1
-    with _connection(source, engine, timeout_seconds) as connection:
+    with _connection(ask.source, engine, timeout_seconds) as connection:
         options = {"stream_results": True, "yield_per": CHUNK_ROWS}
         with closing(connection.execution_options(**options).execute(statement)) as result:
-            layout = lay_out(source, list(result.keys()), columns=columns, wanted=wanted)
+            layout = lay_out(ask, list(result.keys()))
             for records in result.partitions():
-                yield _as_chunk(source, records, layout.places, row)
+                yield _as_chunk(ask.source, records, layout.places, row)
                 row += len(records)
     reading.mark["total"] = reading.rows_before + row - 1
 
