@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from winback.configuration import EventSource
+from winback.night.waiting import missing_behaviours
 from winback.sources.catalogue import reads_since
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from winback.core.feed_guards import Hold
     from winback.ledger.loads import Load
     from winback.night.read_feeds import Feed
-
-PEOPLE = ("contacts", "consents")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +67,17 @@ class Synced:
     Attributes
     ----------
     sources : contacts, consents, then the events in the order of winback.yaml
-    held_behaviours : behaviours of which a source is held
-    holds_everything : whether contacts, consents, or a source that may deliver any behaviour is held
+    held_behaviours : those of which a source is held; None where contacts, consents, or a source that may deliver any
+        behaviour is held
     """
 
     sources: tuple[SyncedSource, ...]
-    held_behaviours: frozenset[str]
-    holds_everything: bool
+    held_behaviours: frozenset[str] | None
+
+    @property
+    def holds_everything(self) -> bool:
+        """Whether no behaviour can be trusted."""
+        return self.held_behaviours is None
 
     @property
     def held(self) -> tuple[SyncedSource, ...]:
@@ -161,11 +164,5 @@ class Work:
 
 def account(works: Sequence[Work]) -> Synced:
     """Return what is told of all sources, and what has to wait because of those that are held."""
-    held = [work for work in works if work.hold]
-    unknown = [work for work in held if work.name in PEOPLE or not work.behaviours]
-    behaviours = {behaviour for work in held if work.name not in PEOPLE for behaviour in work.behaviours}
-    return Synced(
-        sources=tuple(work.report() for work in works),
-        held_behaviours=frozenset(behaviours),
-        holds_everything=bool(unknown),
-    )
+    held = {work.name: work.behaviours for work in works if work.hold}
+    return Synced(sources=tuple(work.report() for work in works), held_behaviours=missing_behaviours(held))

@@ -26,6 +26,7 @@ from winback.ledger import loads, people, refusals
 from winback.ledger.loads import Load, Override
 from winback.night.check import read_programmes
 from winback.night.judge_feeds import accepted_holds, judge_feed
+from winback.night.opening import be_silent
 from winback.night.read_feeds import PLACE, Pass, read_consents, read_contacts, read_events
 from winback.night.source_accounts import Synced, Work, account
 from winback.sources.catalogue import reads_since
@@ -46,10 +47,6 @@ _LOADS_LOOKED_AT = 60  # enough to find 14 that were not held
 _MOST_QUARANTINED = 100_000  # of one source a night; a feed of garbage must not fill the ledger
 
 
-def _be_silent(_stage: str, _done: int, _total: int) -> None:
-    """Report progress to nobody."""
-
-
 def sync(
     project: Project,
     ledger: Ledger,
@@ -59,13 +56,13 @@ def sync(
     now: datetime,
     accept: Collection[str] = (),
     actor: str = "cli",
-    progress: Callable[[str, int, int], None] = _be_silent,
+    progress: Callable[[str, int, int], None] = be_silent,
 ) -> Synced:
     """Read every source and store what is good; running a date again stores nothing twice.
 
     Parameters
     ----------
-    project, ledger, store : one project with both its stores open
+    project, ledger, store : with both stores open
     as_of : business day the night is about; guards measure from it
     now : the present instant (aware); nothing may have happened after it
     accept : holds a person lets through tonight, each ``KIND:SOURCE:DATE`` (volume, empty, stale, quarantine)
@@ -79,15 +76,7 @@ def sync(
     StoreError
         If a store cannot be written.
     """
-    sources: dict[str, Source] = {"contacts": project.config.sources.contacts}
-    sources["consents"] = project.config.sources.consents
-    sources |= {source.name: source for source in project.config.sources.events}
-    accepted = accepted_holds(accept, as_of=as_of, names=sources)
-    works = [Work(name=name, source=source) for name, source in sources.items()]
-    with ledger.reading() as connection:
-        _recall(connection, works, as_of)
-        said = loads.overrides_on(connection, as_of)
-        accepted |= {(kind, name) for name, one in said.items() for kind in one.kind.split(",")}
+    works, accepted = _prepare(project, ledger, as_of, accept)
     known = _known_behaviours(project)
     for done, work in enumerate(works):
         progress("sync", done, len(works))
@@ -95,12 +84,24 @@ def sync(
         _judge(work, project, as_of, accepted)
     _leave_out_erased(ledger, works)
     _store_events(store, works, project, as_of, accepted)
-    with ledger.writing() as connection:
-        for work in works:
-            _store_people(connection, work, ledger.pepper, as_of)
-            _record(connection, work, as_of=as_of, now=now, actor=actor, pepper=ledger.pepper)
+    _store_people_and_loads(ledger, works, as_of=as_of, now=now, actor=actor)
     progress("sync", len(works), len(works))
     return account(works)
+
+
+def _prepare(
+    project: Project, ledger: Ledger, as_of: date, accept: Collection[str]
+) -> tuple[list[Work], set[tuple[str, str]]]:
+    """Return every source with what earlier nights left of it, and (kind, source) of every hold that is accepted."""
+    feeds = project.config.sources
+    sources: dict[str, Source] = {"contacts": feeds.contacts, "consents": feeds.consents}
+    sources |= {source.name: source for source in feeds.events}
+    accepted = accepted_holds(accept, as_of=as_of, names=sources)
+    works = [Work(name=name, source=source) for name, source in sources.items()]
+    with ledger.reading() as connection:
+        _recall(connection, works, as_of)
+        said = loads.overrides_on(connection, as_of)
+    return works, accepted | {(kind, name) for name, one in said.items() for kind in one.kind.split(",")}
 
 
 def _known_behaviours(project: Project) -> list[str]:
@@ -144,9 +145,8 @@ def _read(work: Work, project: Project, ledger: Ledger, *, as_of: date, now: dat
         if is_events:
             work.feed = read_events(one, behaviours=known)
         else:
-            is_contacts = work.name == "contacts"
-            known = partial(_known_phones, ledger)
-            work.feed = read_contacts(one, known_phones=known) if is_contacts else read_consents(one)
+            phones = partial(_known_phones, ledger)
+            work.feed = read_contacts(one, known_phones=phones) if work.name == "contacts" else read_consents(one)
     except SourceError as problem:
         kind = "unavailable" if isinstance(problem, SourceUnavailable) else "malformed"
         work.hold = Hold(kind, f"{problem}. Nothing of it was stored.")
@@ -215,6 +215,14 @@ def _take_account(work: Work, ingested: Ingested) -> None:
     columns = [f"event_id ({place})" if place else "event_id" for place in places]
     faults = faults_frame(numbers % PLACE, columns, "event_id_conflict", ingested.conflicts["event_id"])
     feed.faults = pd.concat([feed.faults, faults], ignore_index=True)
+
+
+def _store_people_and_loads(ledger: Ledger, works: list[Work], *, as_of: date, now: datetime, actor: str) -> None:
+    """Put contacts and consents into the ledger and write down what became of every source, in one transaction."""
+    with ledger.writing() as connection:
+        for work in works:
+            _store_people(connection, work, ledger.pepper, as_of)
+            _record(connection, work, as_of=as_of, now=now, actor=actor, pepper=ledger.pepper)
 
 
 def _store_people(connection: Connection, work: Work, pepper: bytes, as_of: date) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from winback.ledger import loads
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from sqlalchemy import Connection
 
@@ -35,13 +35,23 @@ def held_programmes(night: Night) -> tuple[list[str], list[dict[str, str]]]:
                 held[name] = (UNREAD, f"not read for {night.as_of} yet: winback sync --as-of {night.as_of}")
             elif today[name].held:
                 held[name] = (str(today[name].held), today[name].detail or "")
-        delivered = {name: _behaviours(connection, name, sources[name]) for name in held if name not in PEOPLE}
+        delivered = {name: _behaviours(connection, name, sources[name]) for name in held}
     described = [{"name": name, "kind": kind, "detail": detail} for name, (kind, detail) in held.items()]
+    missing = missing_behaviours(delivered)
+    return [one.programme for one in night.programmes if missing is None or missing & _behaviours_of(one)], described
+
+
+def missing_behaviours(held: Mapping[str, Collection[str]]) -> frozenset[str] | None:
+    """Return the behaviours that cannot be trusted while some sources are held; None when that is any behaviour.
+
+    Parameters
+    ----------
+    held : by the name of each such source, the behaviours it is known to deliver
+    """
     # Who is never known to deliver only some behaviours may deliver any.
-    if not held.keys().isdisjoint(PEOPLE) or not all(delivered.values()):
-        return [programme.programme for programme in night.programmes], described
-    behaviours = set().union(*delivered.values())
-    return [one.programme for one in night.programmes if behaviours & _behaviours_of(one)], described
+    if not held.keys().isdisjoint(PEOPLE) or not all(held.values()):
+        return None
+    return frozenset().union(*held.values())
 
 
 def may_learn(night: Night, behaviours: Collection[str]) -> set[str]:
@@ -49,8 +59,8 @@ def may_learn(night: Night, behaviours: Collection[str]) -> set[str]:
     sources = {source.name: source.behaviour for source in night.project.config.sources.events}
     with night.ledger.reading() as connection:
         held = [load.source for load in loads.loads_on(connection, night.as_of) if load.held and load.source in sources]
-        delivered = [_behaviours(connection, name, sources[name]) for name in held]
-    return set(behaviours).difference(*delivered) if all(delivered) else set()
+        missing = missing_behaviours({name: _behaviours(connection, name, sources[name]) for name in held})
+    return set() if missing is None else set(behaviours) - missing
 
 
 def _behaviours(connection: Connection, source: str, behaviour: str | None) -> set[str]:
