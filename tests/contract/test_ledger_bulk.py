@@ -83,6 +83,22 @@ def test_numbers_keep_their_value_and_missing_ones_stay_missing(ledger):
     }
 
 
+def test_a_long_answer_is_one_whole_though_its_first_values_are_all_missing(ledger):
+    """Rows are fetched a thousand at a time; what stands in a column may show in a later thousand only."""
+    count = 2_500
+    days = pd.date_range("2001-01-01", periods=count, unit="us")
+    applied = pd.Series(pd.NaT, index=range(count), dtype="datetime64[us, UTC]")
+    applied.iloc[-1] = INSTANTS[0]
+    frame = _nights(days=days, hashes=[f"{place:05d}" for place in range(count)], applied=applied)
+    frame["summary"] = [None] * (count - 1) + ["é"]
+    with ledger.writing() as connection:
+        bulk.insert_new(connection, schema.nights, frame)
+        found = bulk.read_frame(connection, select(schema.nights).order_by(schema.nights.c.plan_hash))
+    assert found["as_of"].tolist() == days.tolist()
+    assert found["applied_at"].dropna().to_dict() == {count - 1: INSTANTS[0]}
+    assert found["summary"].dropna().to_dict() == {count - 1: "é"}
+
+
 def test_an_empty_answer_has_the_same_types_as_a_full_one(ledger, three_nights):
     with ledger.writing() as connection:
         bulk.insert_new(connection, schema.nights, three_nights)

@@ -144,6 +144,19 @@ def test_one_contact_the_counts_and_who_lives_at_an_address(ledger):
         assert people.count_contacts(connection) == {"present": 2, "removed": 1, "email": 2, "sms": 1, "whatsapp": 1}
 
 
+def test_the_numbers_of_those_who_are_there_are_read_with_what_is_known_of_them(ledger):
+    phones = ["+33612345678", None, "+33698765432"]
+    known = rows.contacts("a", "b", "c", phone=phones, phone_type="mobile", phone_zones="Europe/Paris")
+    _replace(ledger, known)
+    _replace(ledger, known.iloc[:2], NEXT)
+    with ledger.reading() as connection:
+        found = people.read_phones(connection)
+    assert list(found.columns) == ["phone", "phone_type", "phone_zones", "phone_fault"]
+    assert found[["phone", "phone_type", "phone_zones"]].to_numpy().tolist() == [
+        ["+33612345678", "mobile", "Europe/Paris"]
+    ]
+
+
 # --- consents ----------------------------------------------------------------------------------------------------
 
 
@@ -178,6 +191,16 @@ def test_a_tie_goes_to_the_withdrawal_and_both_records_stay(ledger, order):
     assert _newest(ledger) == {("a", "email"): "withdrawn"}
     with ledger.reading() as connection:
         assert len(connection.execute(select(schema.consents)).all()) == 2
+
+
+def test_the_newest_records_are_the_same_whatever_is_asked_of_them(ledger):
+    ads = rows.consents("a", status="withdrawn", at=NOW).assign(purpose="ads")
+    _consents(ledger, rows.consents("a", at=EARLIER), rows.consents("a", status="withdrawn"), ads, rows.consents("b"))
+    with ledger.reading() as connection:
+        assert people.read_consents(connection, columns=["status"])["status"].tolist() == [
+            *("withdrawn", "withdrawn", "granted")
+        ]
+        assert people.read_consents(connection, low=0, high=0, columns=["status"]).empty
 
 
 def test_consent_is_per_channel_and_purpose(ledger):

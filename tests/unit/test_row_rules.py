@@ -54,6 +54,14 @@ def test_an_amount_is_read_as_declared_or_breaks_its_rule(decimal, text, expecte
         assert checked.rows["amount"].tolist() == [expected]
 
 
+def test_every_control_character_is_found_alone_in_its_column_and_nothing_else_is():
+    controls = [*range(1, 32), *range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A)]
+    bad = {0: "nul_character", **dict.fromkeys(controls, "control_character")}
+    for code in [*range(0x100), *range(0x2000, 0x2070), 0x1F600]:
+        checked = feeds.check_events(events(event_id=["e", f"e{chr(code)}e"]))
+        assert checked.faults["rule"].tolist() == ([bad[code]] if code in bad else []), hex(code)
+
+
 def test_amounts_that_arrive_as_numbers_obey_the_same_rules():
     checked = feeds.check_events(events(amount=[1.5, float("inf"), float("nan"), -2e12]))
     assert checked.rows["row_number"].tolist() == [1, 3]
