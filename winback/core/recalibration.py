@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from winback.core.monotone_score import bounded_logit, monotone_logit
 from winback.core.population import HISTORY_HORIZONS, PopulationFit, Recalibration, fit, rhythm_of
-from winback.core.return_clock import SurvivalTable
 from winback.core.rhythm import MONTH_COLUMNS, silences
 
 if TYPE_CHECKING:
@@ -36,13 +36,8 @@ SEASON_STRENGTH = 3.0
 SEASON_GAIN = 0.005
 """A smaller gain in the area under the curve means nothing."""
 
-_PROBABILITY_MARGIN = 1e-6
 _NEWTON_ROUNDS = 50
 _SMALL = 1e-9
-DIP_SHARE = 0.75
-# Silences at which the running maximum is taken: every day at first, then steps of about 23 %, up to 30 years.
-_SILENCE_KNOTS = np.unique(np.rint(np.geomspace(1, 11_000, 46))).astype(np.float64)
-_KNOTS = np.r_[0.0, _SILENCE_KNOTS]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,32 +87,14 @@ def calibrate(
     ------
     ValueError
         If the outcome of a snapshot is not known yet.
-
-    Notes
-    -----
-    Ridge logistic regression (penalty 5, standardised) on logit P(none), ln(1 + silence), ln n and the mean of
-    ln gap. Each snapshot has its own population fit, so the layer is learnt from scores that were just as ignorant
-    of the future as today's, and its own free intercept: the share that comes back drifts from day to day (season,
-    growth, a history that was short then), and that drift must not be taken for a property of customers. What is
-    learnt is who is likelier than whom; the level stays the model's own, so that the mean score of today's
-    customers is what it was without the layer.
     """
     if any(snapshot.as_of + timedelta(days=horizon_days) > as_of for snapshot in snapshots):
         raise ValueError("a snapshot lies within one horizon of today: its outcomes are not known yet")
     past = [snapshot for snapshot in snapshots if 0 < snapshot.returned.sum() < len(snapshot.returned)]
     if not (can_calibrate(base, horizon_days=horizon_days) and past):
         return base
-    fits = [
-        fit(snapshot.profiles, behaviour=base.behaviour, as_of=snapshot.as_of, horizon_days=horizon_days)
-        for snapshot in past
-    ]
-    features = [
-        _features(snapshot.profiles, fit=own, as_of=snapshot.as_of, horizon_days=horizon_days)
-        for snapshot, own in zip(past, fits, strict=True)
-    ]
-    rows = profiles[profiles["behaviour"] == base.behaviour]
-    today = _features(rows, fit=base, as_of=as_of, horizon_days=horizon_days)
-    layer = _fit_layer(features, [~snapshot.returned for snapshot in past], today=today, horizon_days=horizon_days)
+    fits = [_as_ignorant(snapshot, base.behaviour, horizon_days=horizon_days) for snapshot in past]
+    layer = _learn_layer(base, profiles, past, fits, as_of=as_of, horizon_days=horizon_days)
     calibrated = replace(base, recalibration=layer)
     if base.history_days < SEASON_DAYS:
         return calibrated
@@ -143,7 +120,7 @@ def inactivity(
     """
     layer = fit.recalibration
     if layer is not None and layer.horizon_days == horizon_days:
-        score = special.expit(_monotone_logit(profiles, fit=fit, layer=layer, as_of=as_of))
+        score = special.expit(monotone_logit(profiles, fit=fit, layer=layer, as_of=as_of))
     else:
         silence_days = silences(profiles["last_on"], as_of)
         score = 1 - rhythm_of(profiles, fit=fit).return_probability(silence_days, horizon_days=horizon_days)
@@ -178,9 +155,36 @@ def area_under_curve(happened: NDArray[np.bool_], score: Floats) -> float:
     return float((ranks[happened].sum() - yes * (yes + 1) / 2) / (yes * no))
 
 
-def _logit(probability: Floats) -> Floats:
-    """Return ln(p / (1 - p)), kept finite."""
-    return np.asarray(special.logit(np.clip(probability, _PROBABILITY_MARGIN, 1 - _PROBABILITY_MARGIN)))
+def _as_ignorant(snapshot: Snapshot, behaviour: str, *, horizon_days: int) -> PopulationFit:
+    """Return the fit of an earlier day, from what was known then."""
+    return fit(snapshot.profiles, behaviour=behaviour, as_of=snapshot.as_of, horizon_days=horizon_days)
+
+
+def _learn_layer(
+    base: PopulationFit,
+    profiles: pd.DataFrame,
+    past: Sequence[Snapshot],
+    fits: Sequence[PopulationFit],
+    *,
+    as_of: date,
+    horizon_days: int,
+) -> Recalibration:
+    """Return the second layer of a fit.
+
+    Ridge logistic regression (penalty 5, standardised) on logit P(none), ln(1 + silence), ln n and the mean of
+    ln gap. Each snapshot has its own population fit, so the layer is learnt from scores that were just as ignorant
+    of the future as today's, and its own free intercept: the share that comes back drifts from day to day (season,
+    growth, a history that was short then), and that drift must not be taken for a property of customers. What is
+    learnt is who is likelier than whom; the level stays the model's own, so that the mean score of today's
+    customers is what it was without the layer.
+    """
+    features = [
+        _features(snapshot.profiles, fit=own, as_of=snapshot.as_of, horizon_days=horizon_days)
+        for snapshot, own in zip(past, fits, strict=True)
+    ]
+    rows = profiles[profiles["behaviour"] == base.behaviour]
+    today = _features(rows, fit=base, as_of=as_of, horizon_days=horizon_days)
+    return _fit_layer(features, [~snapshot.returned for snapshot in past], today=today, horizon_days=horizon_days)
 
 
 def _features(profiles: pd.DataFrame, *, fit: PopulationFit, as_of: date, horizon_days: int) -> Floats:
@@ -188,7 +192,7 @@ def _features(profiles: pd.DataFrame, *, fit: PopulationFit, as_of: date, horizo
     rhythm = rhythm_of(profiles, fit=fit)
     silence_days = silences(profiles["last_on"], as_of)
     none = 1 - rhythm.return_probability(silence_days, horizon_days=horizon_days)
-    return np.column_stack([_logit(none), np.log1p(silence_days), np.log(profiles["n"].to_numpy()), rhythm.mu])
+    return np.column_stack([bounded_logit(none), np.log1p(silence_days), np.log(profiles["n"].to_numpy()), rhythm.mu])
 
 
 def _fit_layer(
@@ -247,46 +251,6 @@ def _ridge_logistic(design: Floats, outcome: Floats, penalty: Floats) -> Floats:
             break
         weights, current = weights + step, reached
     return weights
-
-
-def _monotone_logit(profiles: pd.DataFrame, *, fit: PopulationFit, layer: Recalibration, as_of: date) -> Floats:
-    """Return the second layer's logit, as a running maximum over the customer's silence.
-
-    The layer may come out with a negative weight on the silence, and would then call a customer livelier the longer
-    nothing is heard. So its value is taken at fixed silences (knots, the same for everybody), made non-decreasing,
-    and interpolated in ln(1 + silence): a function that cannot fall, by construction. A customer with a steady
-    rhythm is truly less likely to come back at once than in the middle of the rhythm; that dip lies before the
-    overdue clock. The running maximum starts at its lowest point, and the score is flat before it: starting at day 0
-    would carry the high score of the first days through the whole rhythm.
-    """
-    rhythm = rhythm_of(profiles, fit=fit)
-    table = SurvivalTable(rhythm)
-    scaled = np.asarray(layer.weights) / np.asarray(layer.spreads)
-    offset = layer.intercept - float(scaled @ np.asarray(layer.means))
-    fixed = offset + scaled[2] * np.log(profiles["n"].to_numpy()) + scaled[3] * rhythm.mu
-    silence_days = np.minimum(silences(profiles["last_on"], as_of).astype(np.float64), _KNOTS[-1])
-    upper = np.searchsorted(_KNOTS, silence_days)
-    dip_end = np.searchsorted(_KNOTS, rhythm.overdue_days(DIP_SHARE), side="right") - 1
-    needed = np.maximum(upper, dip_end)
-    order = np.argsort(needed, kind="stable")
-    firsts = np.searchsorted(needed[order], np.arange(len(_KNOTS)))
-    highest, lowest = np.full(len(rhythm), -np.inf), np.full(len(rhythm), np.inf)
-    result = np.empty(len(rhythm))
-    for knot in range(int(needed.max(initial=-1)) + 1):
-        rows, days = order[firsts[knot] :], _KNOTS[knot]
-        none = 1 - table.return_probability(rows, np.full(len(rows), days), horizon_days=layer.horizon_days)
-        value = fixed[rows] + scaled[0] * _logit(none) + scaled[1] * np.log1p(days)
-        dips = (value < lowest[rows]) & (knot <= dip_end[rows])
-        before = np.where(dips, value, highest[rows])
-        highest[rows] = np.where(dips, value, np.maximum(before, value))
-        lowest[rows] = np.where(dips, value, lowest[rows])
-        here, passed = upper[rows] == knot, dips & (upper[rows] < knot)
-        result[rows[passed]] = value[passed]
-        started = np.log1p(_KNOTS[knot - 1]) if knot else -1.0
-        part = (np.log1p(silence_days[rows[here]]) - started) / (np.log1p(days) - started)
-        between = before[here] + part * (highest[rows[here]] - before[here])
-        result[rows[here]] = np.minimum(between, highest[rows[here]])  # rounding must not overshoot the knot
-    return result
 
 
 def _season_odds(profiles: pd.DataFrame, *, fit: PopulationFit, as_of: date, horizon_days: int) -> Floats:
