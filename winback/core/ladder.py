@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from winback.core import population, sentences
+from winback.core.matching import places
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +66,8 @@ def schedule(rhythms: pd.DataFrame, *, ladder: Ladder, trigger: Silence, as_of: 
     In mode *calendar* the silence itself is the rule: the lapse comes at the first step's day of silence, and the
     steps' days stand in for the three thresholds.
     """
-    rows = rhythms[rhythms["behaviour"].isin([*trigger.behaviours, *trigger.weak])]
+    ranks = places(rhythms["behaviour"], pd.Index([*trigger.behaviours, *trigger.weak]))
+    rows = rhythms if (ranks >= 0).all() else rhythms[ranks >= 0]
     days = [step.day for step in ladder.steps]
     is_calendar = ladder.mode == "calendar"
     if is_calendar:
@@ -74,7 +76,8 @@ def schedule(rhythms: pd.DataFrame, *, ladder: Ladder, trigger: Silence, as_of: 
             basis=pd.Series("calendar", index=rows.index, dtype="str"),
         )
     lapse_on = _days(rows["last_on"]) + rows[THRESHOLDS[0]].to_numpy().astype("timedelta64[D]")
-    deciding = _deciding_rows(rows, lapse_on, trigger=trigger).reset_index(drop=True)
+    deciding = _deciding_rows(rows, lapse_on, ranks[ranks >= 0], counted=len(trigger.behaviours))
+    deciding = deciding.reset_index(drop=True)
     # How much earlier than the latest sign of life the deciding behaviour's own clock started.
     ahead = (_days(deciding["last_on"]) - _days(deciding["own_last_on"])).astype(np.int64)
     own = deciding[list(THRESHOLDS)].to_numpy().astype(np.int64).T
@@ -141,32 +144,35 @@ def _calendar_thresholds(days: Sequence[int]) -> Integers:
     return np.maximum.accumulate(np.asarray([*days[:3], *continued[len(days) :]], dtype=np.int64))
 
 
-def _deciding_rows(rows: pd.DataFrame, lapse_on: Dates, *, trigger: Silence) -> pd.DataFrame:
-    """Return one row per customer who has a counted behaviour: the behaviour that passes its threshold last."""
-    codes, _ = pd.factorize(rows["customer_id"])
-    # Of two that pass on the same day, the one the policy names first decides, and counted ones before weak ones.
-    ranks = rows["behaviour"].map({name: rank for rank, name in enumerate((*trigger.behaviours, *trigger.weak))})
-    order = np.lexsort((ranks.to_numpy(), -lapse_on.astype(np.int64), codes))
-    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-    ordered = rows.iloc[order]
-    strong = ordered["behaviour"].isin(trigger.behaviours).to_numpy()
-    last_on, first_on = (_days(ordered[name]) for name in ("last_on", "first_on"))
-    chance = np.where(strong, ordered["return_probability"].to_numpy(), 0.0)
-    if not len(rows):
-        return ordered.assign(
-            **dict.fromkeys(("last_strong_on", "own_last_on", "lapsed_on"), ordered["last_on"]),
-            most_active_days=ordered["n"],
+def _deciding_rows(rows: pd.DataFrame, lapse_on: Dates, ranks: Integers, *, counted: int) -> pd.DataFrame:
+    """Return one row per customer who has a counted behaviour: the behaviour that passes its threshold last.
+
+    Of two that pass on the same day, the one the policy names first decides (``ranks``, by row), and counted ones, the
+    first ``counted`` of them, before weak ones.
+    """
+    if rows.empty:
+        return rows.assign(
+            **dict.fromkeys(("last_strong_on", "own_last_on", "lapsed_on"), rows["last_on"]),
+            most_active_days=rows["n"],
         )
-    merged = ordered.iloc[starts].assign(
-        own_last_on=ordered["last_on"].iloc[starts],
-        last_on=_stamps(np.maximum.reduceat(last_on, starts)),
-        last_strong_on=_stamps(np.maximum.reduceat(np.where(strong, last_on, _LONG_AGO), starts)),
-        first_on=_stamps(np.minimum.reduceat(np.where(strong, first_on, _FAR_AHEAD), starts)),
-        return_probability=np.maximum.reduceat(chance, starts),
-        most_active_days=np.maximum.reduceat(np.where(strong, ordered["n"].to_numpy(), 0), starts),
-        lapsed_on=_stamps(lapse_on[order][starts]),
+    codes, _ = pd.factorize(rows["customer_id"])
+    order = np.lexsort((ranks, -lapse_on.astype(np.int64), codes))
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    strong = ranks[order] < counted
+    is_counted = np.maximum.reduceat(strong, starts)
+    last_on, first_on = (_days(rows[name])[order] for name in ("last_on", "first_on"))
+    chance, n = (np.where(strong, rows[name].to_numpy()[order], 0) for name in ("return_probability", "n"))
+    last_strong_on, first_strong_on = np.where(strong, last_on, _LONG_AGO), np.where(strong, first_on, _FAR_AHEAD)
+    deciding = rows.iloc[order[starts][is_counted]]
+    return deciding.assign(
+        own_last_on=deciding["last_on"],
+        last_on=_stamps(np.maximum.reduceat(last_on, starts)[is_counted]),
+        last_strong_on=_stamps(np.maximum.reduceat(last_strong_on, starts)[is_counted]),
+        first_on=_stamps(np.minimum.reduceat(first_strong_on, starts)[is_counted]),
+        return_probability=np.maximum.reduceat(chance, starts)[is_counted],
+        most_active_days=np.maximum.reduceat(n, starts)[is_counted],
+        lapsed_on=_stamps(lapse_on[order][starts][is_counted]),
     )
-    return merged[np.maximum.reduceat(strong, starts)]
 
 
 def _due_days(
