@@ -135,12 +135,16 @@ def own_thresholds(
     a second time the return clock is earlier anyway, and only one touch follows.
     """
     overdue_days = overdue_clock(rhythm, n, fit=fit)
-    table = SurvivalTable(rhythm)
-    days = overdue_days
+    # Customers of a single active day are all alike, and often the most: the first of them is asked for all.
+    asked = np.r_[np.flatnonzero(n == 1)[:1], np.flatnonzero(n > 1)]
+    answers = np.zeros(len(n), dtype=np.intp)
+    answers[asked] = np.arange(len(asked))
+    table = SurvivalTable(rhythm[asked])
+    days = overdue_days[asked]
     found = []
     for share in GONE_SHARES:
-        days = return_clock(rhythm, share=share, horizon_days=horizon_days, start_days=days, table=table)
-        found.append(days)
+        days = return_clock(rhythm[asked], share=share, horizon_days=horizon_days, start_days=days, table=table)
+        found.append(days[answers])
     thresholds = np.stack(found)
     if fit.knows_first_gaps:
         thresholds[0] = np.where(n == 1, overdue_days, thresholds[0])
