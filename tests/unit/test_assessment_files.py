@@ -74,6 +74,22 @@ def test_a_failure_half_way_leaves_what_was_there(store):
     assert [path.name for path in (store._root / "assessments").rglob("*") if path.is_file()] == ["rhythms.parquet"]
 
 
+def test_several_keys_in_turns_are_a_file_each(store):
+    turns = [(key, frame(part)) for part in (CUSTOMERS[:9], CUSTOMERS[9:]) for key in ("one", "other")]
+    assert store.write_assessments(on(1), turns) == 80
+    for key in ("one", "other"):
+        assert store.read_assessment(on(1), key).customer_id.tolist() == CUSTOMERS
+
+
+def test_a_failure_in_one_key_leaves_all_as_they_were(store):
+    store.write_assessments(on(1), [("one", frame()), ("other", frame())])
+    with pytest.raises(ValueError, match="assessment key"):
+        store.write_assessments(on(1), [("one", frame(CUSTOMERS[:2])), ("../other", frame())])
+    assert len(store.read_assessment(on(1), "one")) == 40
+    names = {path.name for path in (store._root / "assessments").rglob("*") if path.is_file()}
+    assert names == {"one.parquet", "other.parquet"}
+
+
 def test_only_the_newest_days_stay(store):
     for day in (5, 1, 3, 4):
         store.write_assessment(on(day), "rhythms", [frame()], keep=2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -47,35 +48,36 @@ def _as_table(frame: pd.DataFrame, schema: pa.Schema | None) -> pa.Table:
     return table.select(schema.names).cast(schema)
 
 
-def write_assessment(root: Path, as_of: date, key: str, frames: Iterable[pd.DataFrame]) -> int:
-    """Write the frames as one file, each as a row group of its own; return the number of rows."""
-    file = _file(root, as_of, key)
+def write_assessments(root: Path, as_of: date, frames: Iterable[tuple[str, pd.DataFrame]]) -> int:
+    """Write the frames of several keys, each as a row group of the file of its key; return the number of rows.
+
+    The keys may come in turns, so that what they are made of is read once for all. No file is put in place before the
+    last frame has come.
+    """
+    rows = 0
+    with ExitStack() as files:
+        writers: dict[str, pq.ParquetWriter] = {}
+        for key, frame in frames:
+            known = writers.get(key)
+            table = _as_table(frame, known.schema if known else None)
+            if known is None:
+                known = writers[key] = files.enter_context(_replacing(_file(root, as_of, key), table.schema))
+            known.write_table(table)
+            rows += table.num_rows
+        if not writers:
+            raise ValueError("an assessment needs at least one frame, which may be empty")
+    return rows
+
+
+@contextmanager
+def _replacing(file: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """Yield a writer of a file that takes the old one's place when the block is left, unless by an exception."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    tables = _tables(frames)
-    _write_whole(file, next(tables), tables)
-    with unreadable_means_unavailable(root):
-        return int(pq.read_metadata(file).num_rows)
-
-
-def _tables(frames: Iterable[pd.DataFrame]) -> Iterator[pa.Table]:
-    schema = None
-    for frame in frames:
-        table = _as_table(frame, schema)
-        schema = table.schema
-        yield table
-    if schema is None:
-        raise ValueError("an assessment needs at least one frame, which may be empty")
-
-
-def _write_whole(file: Path, first: pa.Table, rest: Iterable[pa.Table]) -> None:
-    """Replace a file by tables of one schema, or leave it as it was."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as stream:
-            with pq.ParquetWriter(stream, first.schema, compression="zstd") as writer:
-                writer.write_table(first)
-                for table in rest:
-                    writer.write_table(table)
+            with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
+                yield writer
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(file)
@@ -132,7 +134,8 @@ def forget_in_assessments(root: Path, customer_id: str) -> int:
         kept = table.filter(pc.not_equal(table["customer_id"], customer_id))
         if kept.num_rows < table.num_rows:
             removed += table.num_rows - kept.num_rows
-            _write_whole(file, kept, [])
+            with _replacing(file, kept.schema) as writer:
+                writer.write_table(kept)
     for left in (root / FOLDER).glob("*/.*"):
         left.unlink(missing_ok=True)
     return removed

@@ -254,8 +254,14 @@ class ActivityStore:
         StoreBusy
             If a writer is at work: call this outside :meth:`writing`.
         """
+        return self.write_assessments(as_of, ((key, frame) for frame in frames), keep=keep)
+
+    def write_assessments(
+        self, as_of: date, frames: Iterable[tuple[str, pd.DataFrame]], *, keep: int = KEPT_ASSESSMENTS
+    ) -> int:
+        """Keep several things a night worked out, as :meth:`write_assessment` each; the keys may come in turns."""
         with manifests.writer_lock(self._root):
-            rows = assessment_files.write_assessment(self._root, as_of, key, frames)
+            rows = assessment_files.write_assessments(self._root, as_of, frames)
             assessment_files.prune_assessments(self._root, keep=keep)
         return rows
 

@@ -47,8 +47,8 @@ def assess(night: Night, *, refit: bool = False) -> Fits:
                 continue
             row = parameters.Fit(fit.fit_id, _name(behaviour, horizon_days), fit.fitted_on, fit.to_json())
             parameters.save_fit(connection, row, created_at=night.now)
-    for programme in night.programmes:
-        night.store.write_assessment(night.as_of, _key(programme), _all_rhythms(night, programme, fits))
+    if night.programmes:
+        night.store.write_assessments(night.as_of, _all_rhythms(night, fits))
     return fits
 
 
@@ -160,7 +160,7 @@ def rhythms(
     """Return each customer's thresholds for the behaviours of one programme."""
     horizon_days = programme.threshold.horizon_days
     return thresholds.assess(
-        profiles[profiles["behaviour"].isin(behaviours_of(programme))],
+        profiles,
         fits={name: fits[name, horizon_days] for name in behaviours_of(programme)},
         threshold=programme.threshold,
         trigger=programme.trigger,
@@ -169,13 +169,17 @@ def rhythms(
     )
 
 
-def _all_rhythms(night: Night, programme: Programme, fits: Fits) -> Iterator[pd.DataFrame]:
-    """Yield the rhythms of one programme, a shard at a time."""
+def _all_rhythms(night: Night, fits: Fits) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield the rhythms of every programme with their key, a shard at a time."""
+    by_category = any(programme.threshold.by_category for programme in night.programmes)
     for shard in range(night.shards):
+        night.progress("thresholds", shard, night.shards)
         profiles = night.store.profiles(night.as_of, shard=shard, shards=night.shards)
-        categories = _categories(night, shard) if programme.threshold.by_category else None
-        yield rhythms(profiles, programme=programme, fits=fits, categories=categories, as_of=night.as_of)
-        night.progress(f"thresholds {programme.programme}", shard + 1, night.shards)
+        categories = _categories(night, shard) if by_category else None
+        for programme in night.programmes:
+            found = rhythms(profiles, programme=programme, fits=fits, categories=categories, as_of=night.as_of)
+            yield _key(programme), found
+    night.progress("thresholds", night.shards, night.shards)
 
 
 def _categories(night: Night, shard: int) -> pd.Series:
