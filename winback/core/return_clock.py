@@ -9,6 +9,7 @@ customers in the same call; every number of the table belongs to one number of d
 
 from __future__ import annotations
 
+from copy import copy
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,12 @@ class SurvivalTable:
         self._rhythm = rhythm
         self._first_cubics = table_rows * _INTERVALS
         self._cubics = np.concatenate([_NO_CUBICS, *map(_hermite_coefficients, distinct.tolist())])
+
+    def among(self, rows: NDArray[np.intp]) -> SurvivalTable:
+        """Return the table of the customers at ``rows`` alone, for questions asked again and again."""
+        table = copy(self)
+        table._rhythm, table._first_cubics = self._rhythm[rows], self._first_cubics[rows]  # noqa: SLF001  another of its own class
+        return table
 
     def log_survival(self, rows: NDArray[np.intp] | slice, silence_days: ArrayLike) -> Floats:
         """Return ln S of the customers at ``rows``, after one silence each or the same for all."""
@@ -123,10 +130,11 @@ def return_clock(
         gone = 1 - table.return_probability(rows, start[rows], horizon_days=horizon_days) > share
         result[rows[gone]] = start[rows[gone]]
         rows = rows[~gone]
+        asked = table.among(rows)
         low, high = start[rows], result[rows]
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
-            gone = 1 - table.return_probability(rows, middle, horizon_days=horizon_days) > share
+            gone = 1 - asked.return_probability(slice(None), middle, horizon_days=horizon_days) > share
             low, high = np.where(gone, low, middle), np.where(gone, middle, high)
         result[rows] = high
     return np.asarray(result)
