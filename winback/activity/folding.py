@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 ORDER = "bucket, customer_id, behaviour"
 ROWS_AT_ONCE = 1_000_000
+PROFILES_A_STALE_CUSTOMER = 10
 QUERY_COLUMNS = ("bucket", "customer_id", "behaviour", "occurred_on")
 
 
@@ -70,9 +71,9 @@ def batches(manifest: Manifest, dirty: pa.Table, as_of: date, *, run: tuple[int,
     found: list[Batch] = []
     rows = 0
     for shard in shards_of_run(manifest, run):
-        stale = rows_of_shard(dirty, manifest, shard).num_rows > 0
+        stale = rows_of_shard(dirty, manifest, shard).num_rows
         is_settled = not stale and _is_folded(manifest, shard, as_of)
-        shard_rows = 0 if is_settled else _rows_to_read(manifest, shard, as_of, whole=stale)
+        shard_rows = 0 if is_settled else _rows_to_hold(manifest, shard, as_of, stale=stale)
         rows += shard_rows
         if found and found[-1].is_settled == is_settled and rows <= ROWS_AT_ONCE:
             found[-1] = Batch((*found[-1].shards, shard), is_settled)
@@ -91,14 +92,20 @@ def _is_folded(manifest: Manifest, shard: int, as_of: date) -> bool:
     return as_of == folded or not any(part.last_on > folded and part.first_on <= as_of for part in parts)
 
 
-def _rows_to_read(manifest: Manifest, shard: int, as_of: date, *, whole: bool) -> int:
-    """Return about how many rows the profiles of a shard are computed from; ``whole``: from all its events."""
+def _rows_to_hold(manifest: Manifest, shard: int, as_of: date, *, stale: int) -> int:
+    """Return about how many rows the profiles of a shard are computed from, ``stale`` customers from all their events.
+
+    The history of the others is passed over without being held. A stale customer counts as ten of the shard's mean
+    profiles, so that customers of many behaviours and events are no surprise.
+    """
     folded = manifest.folded_through
     parts = [part for part in shard_parts(manifest, shard) if part.first_on <= as_of]
-    if whole or folded is None or as_of < folded:
-        return sum(part.rows for part in parts)
     profile = manifest.profile(shard)
-    return sum(_pending_rows(part, folded) for part in parts) + (profile.rows if profile else 0)
+    events = sum(part.rows for part in parts)
+    if folded is None or as_of < folded or profile is None:
+        return events
+    pending = sum(_pending_rows(part, folded) for part in parts)
+    return pending + profile.rows + min(events, PROFILES_A_STALE_CUSTOMER * stale * events // profile.rows)
 
 
 def _pending_rows(part: EventPart, folded: date) -> int:
