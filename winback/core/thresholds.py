@@ -171,44 +171,42 @@ def _assess_behaviour(
         return_probability=1 - score,
         fit_id=pd.Series(fit.fit_id, index=profiles.index, dtype="str"),
     )
-    rows, days = _apply_rule(rows, rhythm, fit=fit, threshold=threshold, as_of=as_of)
+    rows, days, basis = _apply_rule(rows, rhythm, fit=fit, threshold=threshold, as_of=as_of)
     model_days = np.ceil(np.round(days, 6)).astype(np.int64)  # the first whole day of silence past the clock
     bounded = _bound(model_days, profiles["customer_id"], threshold=threshold, categories=categories)
     for step, step_days in enumerate(bounded, start=1):
         rows[f"threshold_{step}_days"] = step_days
-    moved = {"floor": bounded[0] > model_days[0], "ceiling": bounded[0] < model_days[0]}
-    for basis, is_moved in moved.items():
-        rows["basis"] = rows["basis"].where(~is_moved, basis)
-    is_moved = bounded[0] != model_days[0]
-    told = _tell(rows, rhythm, fit=fit, threshold=threshold, is_moved=is_moved)
+    is_raised, is_lowered = bounded[0] > model_days[0], bounded[0] < model_days[0]
+    basis = sentences.choose(is_raised, "floor", sentences.choose(is_lowered, "ceiling", basis))
+    told = _tell(rows, rhythm, fit=fit, threshold=threshold, is_moved=is_raised | is_lowered)
     told = sentences.finish(told, threshold_days=bounded[0], model_days=model_days[0])
-    return rows.assign(sentence=sentences.as_text(told).set_axis(rows.index))
+    texts = {"basis": basis, "sentence": told}
+    return rows.assign(**{name: sentences.as_text(text).set_axis(rows.index) for name, text in texts.items()})
 
 
 def _apply_rule(
     rows: pd.DataFrame, rhythm: Rhythm, *, fit: PopulationFit, threshold: Threshold, as_of: date
-) -> tuple[pd.DataFrame, Floats]:
-    """Return the rows with overdue_days, nudge_days and basis, and the three thresholds in days."""
+) -> tuple[pd.DataFrame, Floats, sentences.Text]:
+    """Return the rows with overdue_days and nudge_days, the three thresholds in days, and the rule that set them."""
     n, sends_per_month = rows["n"].to_numpy(), threshold.sends_per_month
     ratios = np.asarray(STEP_RATIOS)[:, None]
     if fit.quality_for(threshold.horizon_days) == "too_little":
         known = sends_per_month is not None
         limit_days = usual_limit_days(sends_per_month) if sends_per_month is not None else float(threshold.default_days)
         days = np.full(len(rows), limit_days)
-        basis = pd.Series("sending_frequency" if known else "default_days", index=rows.index, dtype="str")
-        return rows.assign(overdue_days=days, nudge_days=np.nan, basis=basis), ratios * days
+        basis = "sending_frequency" if known else "default_days"
+        return rows.assign(overdue_days=days, nudge_days=np.nan), ratios * days, basis
     nudge_days = np.where(n >= NUDGE_ACTIVE_DAYS, rhythm.overdue_days(NUDGE_SHARE), np.nan)
     if fit.behaviour in ANSWERS and sends_per_month is not None:
         ignored = ignored_days(rows, fit=fit, sends_per_month=sends_per_month, as_of=as_of)
         days = np.maximum(ignored, usual_limit_days(sends_per_month))
-        basis = pd.Series("sends", index=rows.index, dtype="str")
         overdue_days = overdue_clock(rhythm, n, fit=fit)
-        ruled = rows.assign(overdue_days=overdue_days, nudge_days=nudge_days, basis=basis, ignored_days=ignored)
-        return ruled, ratios * days
+        ruled = rows.assign(overdue_days=overdue_days, nudge_days=nudge_days, ignored_days=ignored)
+        return ruled, ratios * days, "sends"
     overdue_days, days = own_thresholds(rhythm, n, fit=fit, horizon_days=threshold.horizon_days)
-    basis = np.select([n == 1, days[0] > overdue_days], ["one_off", "return_clock"], "overdue_clock")
-    basis = pd.Series(basis, index=rows.index, dtype="str")
-    return rows.assign(overdue_days=overdue_days, nudge_days=nudge_days, basis=basis), days
+    clock = sentences.choose(days[0] > overdue_days, "return_clock", "overdue_clock")
+    basis = sentences.choose(n == 1, "one_off", clock)
+    return rows.assign(overdue_days=overdue_days, nudge_days=nudge_days), days, basis
 
 
 def _bound(
