@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from winback.core import arbitration, buckets, decisions
+from winback.core import arbitration, buckets, decisions, permission
 from winback.core.candidates import Night, State, gather
 from winback.core.country_rules import load_country_rules
 from winback.core.ladder import schedule
@@ -171,15 +171,22 @@ class World:
         }
         return made.assign(last_return_on=pd.to_datetime(made["customer_id"].map(counted)))
 
-    def state(self, as_of: date, contacts: pd.DataFrame) -> State:
+    def state(self, as_of: date, contacts: pd.DataFrame, one: Programme) -> State:
         taken = frame(self.steps, STEPS)
         before = taken[taken["taken_on"] < pd.Timestamp(as_of)]
         recent = before[before["taken_on"] > pd.Timestamp(as_of) - pd.Timedelta(days=7)]
         week = contacts["customer_id"].map(recent.groupby("customer_id").size()).fillna(0)
         return State(
             contacts=contacts.assign(messages_week=week, messages_day=0),
-            consents=frame(self.consents, CONSENTS),
-            suppressions=frame(self.suppressions, SUPPRESSIONS),
+            verdicts=permission.evaluate(
+                contacts,
+                frame(self.consents, CONSENTS),
+                frame(self.suppressions, SUPPRESSIONS),
+                rules=COUNTRIES,
+                programme=one.programme,
+                purpose=one.purpose,
+                as_of=as_of,
+            ),
             cycles=frame(self.cycles, CYCLES),
             steps=taken,
         )
@@ -189,7 +196,7 @@ class World:
         parts = []
         for one in self.programmes:
             made = gather(
-                self.schedules(one, as_of, set(people_here["customer_id"])), self.state(as_of, people_here),
+                self.schedules(one, as_of, set(people_here["customer_id"])), self.state(as_of, people_here, one),
                 programme=one, night=self.night(as_of), nights=self.nights.get(one.programme, []),
                 history_days=self.history_days, eligible=len(self.last_days),
                 is_source_held=one.programme in self.held,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from winback.core.matching import is_among, places, rows_at
+from winback.core.matching import is_among, named, places, rows_at, values_of
 
 
 @pytest.mark.parametrize("kind", ["str", object, "category"])
@@ -38,3 +38,20 @@ def test_rows_are_taken_and_missing_ones_are_missing():
     assert taken["n"].tolist()[::2] == [2.0, 2.0]
     assert taken.loc[1].isna().all()
     assert rows_at(rows.iloc[:0], np.array([-1])).isna().all(axis=None)
+
+
+def test_rows_that_are_in_their_places_are_only_numbered_anew():
+    rows = pd.DataFrame({"n": [1, 2]}, index=[7, 7])
+    pd.testing.assert_frame_equal(rows_at(rows, np.array([0, 1])), pd.DataFrame({"n": [1, 2]}))
+    assert rows_at(rows, np.array([1, 0]))["n"].tolist() == [2, 1]
+
+
+def test_each_id_gets_its_value_beside_it():
+    ids = pd.Series(["b", "x", "a"], index=[5, 6, 7])
+    found = values_of(ids, pd.Series([1, 2], index=["a", "b"]))
+    assert found.index.tolist() == [5, 6, 7]
+    assert found.fillna(0).tolist() == [2, 0, 1]
+
+
+def test_a_name_stands_at_its_code_and_the_last_at_none():
+    assert named(np.array([1, 0, -1]), ["a", "b", ""]).tolist() == ["b", "a", ""]

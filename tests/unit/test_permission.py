@@ -47,6 +47,25 @@ def test_with_consent_and_an_address_nothing_stands_against_a_send():
     assert [row[channel] for channel in permission.CHANNELS] == ["", "", ""]
 
 
+def test_programmes_that_share_a_verdict_get_the_one_each_would_get_alone():
+    contacts = people("a", "b", "c")
+    consents = frame([consent("a"), consent("b"), consent("c", purpose="service")], CONSENTS)
+    suppressions = frame([suppression(kind="customer", key="b", programme="two")], SUPPRESSIONS)
+    known = {"rules": COUNTRIES, "as_of": AS_OF}
+    programmes = [programme(programme=name) for name in ("one", "two", "three")]
+    programmes.append(programme(programme="four", purpose="service"))
+    found = permission.evaluate_each(contacts, consents, suppressions, programmes=programmes, **known)
+    assert list(found) == ["one", "two", "three", "four"]
+    for one in programmes:
+        alone = permission.evaluate(
+            contacts, consents, suppressions, programme=one.programme, purpose=one.purpose, **known
+        )
+        pd.testing.assert_frame_equal(found[one.programme], alone)
+    assert found["one"]["email"].tolist() == ["", "", "no_consent_record"]
+    assert found["two"]["email"].tolist() == ["", "opted_out", "no_consent_record"]
+    assert found["four"]["email"].tolist() == ["no_consent_record", "no_consent_record", ""]
+
+
 class TestConsent:
     def test_without_a_record_nothing_is_sent(self):
         row = verdict(consents=[]).iloc[0]

@@ -1,21 +1,21 @@
 """Every fact about one programme and its contacts on one night, side by side: what the rules then decide on.
 
-In: a shard's contacts, schedules, consents, suppressions, cycles and steps. Out: one row a contact with the columns of
-:data:`winback.core.decision_rules.FACTS`. Must never happen: a contact in scope without a row, or with two.
+In: contacts, what stands against writing to them, schedules, cycles and steps. Out: one row a contact with the columns
+of :data:`winback.core.decision_rules.FACTS`. Must never happen: a contact in scope without a row, or with two.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from winback.core import hold_out, journeys, permission, segments, send_window
 from winback.core.decision_rules import FACTS
-from winback.core.matching import places, rows_at
+from winback.core.matching import named, places, rows_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,12 +33,21 @@ SILENCE = (
     "overdue_days", "nudge_days", "return_probability", "stop_probability", "usual_gap_days", "own_gap_days",
     "population_gap_days", "basis", "fit_id", "sentence",
 )  # fmt: skip
+MESSAGES = ("messages_day", "messages_week")
 CYCLE = (
     "cycle_state", "cycle_no", "close_reason", "opened_on", "lapsed_on", "anchored_on", "cycle_threshold_days",
     "step_offsets", "step", "step_due_on", "ends_on", "last_step_on", "is_lapsed", "is_dormant", "is_cycle_ended",
     "is_cycle_limit_reached", "is_step_due", "is_step_missed", "is_ladder_done", "is_sunset_due", "is_history_short",
     "is_backlog",
 )  # fmt: skip
+
+_TYPES: dict[str, Any] = {
+    "claim": np.dtype(bool),
+    "number": np.dtype(np.float64),
+    "date": np.dtype("datetime64[us]"),
+    "instant": pd.DatetimeTZDtype("us", "UTC"),
+}
+_ABSENT = {"claim": False, "text": ""}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,20 +86,19 @@ class Night:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """What is stored about one shard, in the ledger's columns; see the functions named for what they need.
+    """What is known of some contacts, in the ledger's columns; see the functions named for what they need.
 
     Attributes
     ----------
     contacts : :func:`winback.core.permission.evaluate`, and bucket, region, timezone; optionally phone_zones,
         messages_day and messages_week (steps taken today and in the last seven days over all programmes and arms,
         tonight's not included), ignored_sends
-    consents, suppressions : :func:`winback.core.permission.evaluate`
+    verdicts : from :func:`winback.core.permission.evaluate`, of the same contacts in the same order
     cycles, steps : :func:`winback.core.journeys.advance`
     """
 
     contacts: pd.DataFrame
-    consents: pd.DataFrame
-    suppressions: pd.DataFrame
+    verdicts: pd.DataFrame
     cycles: pd.DataFrame
     steps: pd.DataFrame
 
@@ -111,7 +119,7 @@ def gather(
     Parameters
     ----------
     schedules : the programme's, from the ladder; contacts without one have no activity that counts
-    state : the shard's stored rows
+    state : what is known of the contacts
     programme : the policy
     night : what is the same for all of the night
     nights : dates of the programme's earlier nights
@@ -125,11 +133,7 @@ def gather(
     sets them.
     """
     contacts = state.contacts.reset_index(drop=True)
-    verdicts = permission.evaluate(
-        contacts, state.consents, state.suppressions,
-        rules=night.country_rules, programme=programme.programme, purpose=programme.purpose, as_of=night.as_of,
-    )  # fmt: skip
-    allowed = permission.for_steps(verdicts, contacts["country"], programme=programme, available=night.channels)
+    allowed = permission.for_steps(state.verdicts, contacts["country"], programme=programme, available=night.channels)
     walks = journeys.advance(
         schedules, state.cycles, state.steps, programme=programme, nights=nights, as_of=night.as_of,
         history_days=history_days, permitted=allowed,
@@ -141,14 +145,10 @@ def gather(
     rows |= _segment_facts(contacts, allowed, schedules, walks, programme=programme, night=night)
     rows |= _channel_facts(contacts, allowed, walks, night=night)
     rows |= _arm_facts(contacts, walks, programme=programme, night=night, eligible=eligible)
-    rows |= {
-        "customer_id": contacts["customer_id"], "bucket": contacts["bucket"], "as_of": pd.Timestamp(night.as_of),
-        "programme": programme.programme, "policy_hash": programme.policy_hash, "value": programme.value,
-        "history_days": history_days, "per_day": night.per_day, "per_week": night.per_week,
-        "messages_day": contacts.get("messages_day", 0), "messages_week": contacts.get("messages_week", 0),
-        "has_activity": known["last_on"].notna(), "is_source_held": is_source_held, "is_stopped": night.is_stopped,
-    }  # fmt: skip
-    return typed(pd.DataFrame(rows, index=contacts.index))
+    rows |= {name: contacts[name] for name in ("customer_id", "bucket", *MESSAGES) if name in contacts}
+    rows |= _common_facts(programme=programme, night=night)
+    rows |= {"history_days": history_days, "is_source_held": is_source_held, "has_activity": known["last_on"].notna()}
+    return typed(pd.DataFrame({**dict.fromkeys(MESSAGES, 0), **rows}, index=contacts.index))
 
 
 def typed(rows: pd.DataFrame) -> pd.DataFrame:
@@ -159,19 +159,39 @@ def typed(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _as_kind(rows: pd.DataFrame, name: str, kind: str) -> pd.Series:
-    """Return one fact as its kind."""
-    column = rows[name] if name in rows else pd.Series(np.nan, index=rows.index)
+    """Return one fact as its kind; most columns are already."""
+    column = rows[name] if name in rows else pd.Series(_ABSENT.get(kind, np.nan), index=rows.index)
+    if kind == "text":
+        return _as_text(column)
+    if column.dtype == _TYPES[kind]:
+        return column
     if kind == "claim":
-        return column if column.dtype == bool else column.astype("boolean").fillna(value=False).astype(bool)
-    if kind == "number":
-        return pd.to_numeric(column).astype(np.float64)
-    if kind == "date":
-        return pd.to_datetime(column).astype("datetime64[us]")
-    if kind == "instant":
-        return pd.to_datetime(column, utc=True).astype("datetime64[us, UTC]")
+        return column.astype("boolean").fillna(value=False).astype(bool)
+    numbers_or_dates = pd.to_numeric(column) if kind == "number" else pd.to_datetime(column, utc=kind == "instant")
+    return numbers_or_dates.astype(_TYPES[kind])
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    """Return texts, "" for a missing one."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        codes = column.cat.codes.to_numpy()  # -1, a missing one, takes the last
+        return pd.Series(named(codes, [*column.cat.categories, ""]), index=column.index)
     if isinstance(column.dtype, pd.StringDtype):
-        return column.fillna("")
+        return column.fillna("") if column.hasnans else column
     return column.astype(object).where(column.notna(), "").astype("str")
+
+
+def _common_facts(*, programme: Programme, night: Night) -> dict[str, object]:
+    """Return the facts that are the same for everybody."""
+    return {
+        "as_of": pd.Timestamp(night.as_of),
+        "programme": programme.programme,
+        "policy_hash": programme.policy_hash,
+        "value": programme.value,
+        "per_day": night.per_day,
+        "per_week": night.per_week,
+        "is_stopped": night.is_stopped,
+    }
 
 
 def _segment_facts(
@@ -205,11 +225,10 @@ def _channel_facts(
         contacts.reindex(columns=send_window.PLACE).assign(channel=channel.astype("str")),
         hours=night.hours, from_at=night.from_at, business_zone=night.business_zone, known=night.windows,
     )  # fmt: skip
-    address = np.select([channel == name for name in permission.CHANNELS], _addresses(contacts), "")
     return {
         "channel": channel,
         "permission": _of_step(allowed, "permission", step),
-        "address": pd.array(address, dtype="str"),
+        "address": _addresses(contacts, channel),
         "cost": channel.map({"": 0.0, **night.prices}).astype(np.float64).fillna(0.0),
         **{name: window[name] for name in ("window", "not_before_at", "expires_at")},
     }
@@ -222,10 +241,12 @@ def _of_step(allowed: pd.DataFrame, name: str, step: NDArray[np.int64]) -> pd.Se
     return pd.Series(pd.Categorical.from_codes(codes[step - 1, np.arange(len(step))], dtype=columns[0].dtype))
 
 
-def _addresses(contacts: pd.DataFrame) -> list[NDArray[np.object_]]:
-    """Return the keyed hash of the address on each channel; the number's is the same for texts and WhatsApp."""
-    names = [f"{channel}_hmac" for channel in permission.CHANNELS]
-    return [contacts[name].fillna("").to_numpy(object) for name in names]
+def _addresses(contacts: pd.DataFrame, channel: pd.Series) -> pd.Series:
+    """Return the keyed hash of each contact's address on its channel, "" where it has none of either."""
+    address = pd.Series("", index=contacts.index, dtype="str")
+    for name in permission.CHANNELS:
+        address = address.mask(channel == name, contacts[f"{name}_hmac"])
+    return address.fillna("")
 
 
 def _arm_facts(

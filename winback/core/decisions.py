@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from winback.core import journeys
 from winback.core.decision_rules import FACTS, RULES
+from winback.core.matching import named
 from winback.core.reasons import Action, Reason
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ COLUMNS = (
 )  # fmt: skip
 """The public columns of a decision, in the order of INTERFACE."""
 
-_REASONS = np.array([rule.reason.value for rule in RULES], dtype=object)
+_REASONS = [rule.reason.value for rule in RULES]
 _READ = tuple(sorted({name for rule in RULES for name in rule.inputs}))
-_ACTIONS = np.array([rule.reason.action.value for rule in RULES], dtype=object)
+_ACTIONS = [rule.reason.action.value for rule in RULES]
 _DEFERRED_AFTER_OPENING = (
     Reason.LOWER_VALUE, Reason.FREQUENCY_CAP, Reason.QUIET_HOURS, Reason.NIGHT_LIMIT, Reason.COST_LIMIT,
     Reason.BETWEEN_STEPS, Reason.DUE, Reason.CONTROL, Reason.GLOBAL_CONTROL,
@@ -77,8 +78,7 @@ def decide(candidates: pd.DataFrame) -> pd.DataFrame:
     if undecided.any():
         row = candidates[undecided].iloc[0]
         raise ValueError(f"no rule decides {int(undecided.sum())} rows; the first is {row['customer_id']}: {dict(row)}")
-    reason, action = _REASONS[place], _ACTIONS[place]
-    return candidates.assign(action=pd.array(action, dtype="str"), reason=pd.array(reason, dtype="str"), rule=place)
+    return candidates.assign(action=named(place, _ACTIONS), reason=named(place, _REASONS), rule=place)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,14 +9,13 @@ What a night wrote is no input to that night (:func:`as_before`), so that repeat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from winback.core.hold_out import TREATED
-from winback.core.matching import is_among, places, rows_at
+from winback.core.matching import first_name, is_among, named, places, rows_at, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
 NONE, OPENING, OPEN, RETURNED, ENDED = "none", "opening", "open", "returned", "ended"
 LADDER_ENDED, LADDER_MISSED, TOUCHED = "ladder_ended", "ladder_missed", "touched"
 CYCLE_YEAR_DAYS = 365
+
+_State = dict[str, Any]
+"""Arrays by name, one value a contact: for the few thousand of a programme a frame's columns cost twice as much."""
 
 
 def as_before(
@@ -59,7 +61,7 @@ def advance(
     history_days: int,
     permitted: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Return one row for every contact with a schedule or an open cycle: where it stands on the ladder tonight.
+    """Return one row for every contact with a schedule or an open cycle, those without a schedule last.
 
     Parameters
     ----------
@@ -97,8 +99,7 @@ def advance(
     return _described(state, rungs, programme=programme, today=today, history_days=history_days)
 
 
-@dataclass(frozen=True)
-class _Rungs:
+class _Rungs(NamedTuple):
     """The step each contact stands before: its number (0 none is left), the day it is due, the day the ladder ends."""
 
     step: NDArray[np.int64]
@@ -117,113 +118,118 @@ def _days(column: pd.Series) -> NDArray[np.float64]:
     return np.where(np.isnat(values), np.nan, values.astype(np.int64).astype(np.float64))
 
 
-def _dates(days: NDArray[np.float64]) -> NDArray[np.datetime64]:
-    """Return dates from days since 1970-01-01, NaT where there is no number."""
-    known = np.isfinite(days)
+def _dates(days: NDArray[np.float64], *, where: NDArray[np.bool_] | bool = True) -> NDArray[np.datetime64]:
+    """Return dates from days since 1970-01-01, NaT where there is no number or none is wanted."""
+    known = np.isfinite(days) & where
     dates = np.where(known, days, 0).astype(np.int64).astype("datetime64[D]").astype("datetime64[us]")
     return np.where(known, dates, np.datetime64("NaT", "us"))
 
 
 def _known_state(
     schedules: pd.DataFrame, cycles: pd.DataFrame, steps: pd.DataFrame, *, programme: Programme, as_of: date
-) -> pd.DataFrame:
-    """Return one row a contact: its schedule, its latest cycle, and the steps taken; days as numbers."""
+) -> _State:
+    """Return one value a contact: its schedule, its latest cycle, and the steps taken; days as numbers."""
     latest = cycles.sort_values("cycle_no").drop_duplicates("customer_id", keep="last")
     is_stray = latest["closed_on"].isna() & ~is_among(latest["customer_id"], schedules["customer_id"])
     ids = pd.concat([schedules["customer_id"], latest.loc[is_stray, "customer_id"]], ignore_index=True)
-    known = schedules.drop(columns="customer_id").select_dtypes(exclude="str").reset_index(drop=True).reindex(ids.index)
+    state = _scheduled(schedules, len(ids), programme=programme) | {"customer_id": ids.array}
     recent = cycles["opened_on"] > pd.Timestamp(as_of) - pd.Timedelta(days=CYCLE_YEAR_DAYS)
-    in_cycle = steps.merge(latest[["customer_id", "cycle_no"]], on=["customer_id", "cycle_no"])
-    state = pd.DataFrame({"customer_id": ids, "threshold": known["threshold_days"].astype(np.float64)})
-    state["returned"] = _days(known["last_return_on"]) if "last_return_on" in known else np.nan
-    # A return by a behaviour the trigger does not count is life, too: the silence starts again from it.
-    state["lapsed"] = np.fmax(_days(known["lapsed_on"]), state["returned"] + state["threshold"])
-    state["is_touched_once"] = known["is_touched_once"].fillna(value=False).astype(bool)
-    for k in range(len(programme.ladder.steps)):
-        state[f"offset_{k + 1}"] = (known[f"due_{k + 1}_days"] - known["threshold_days"]).to_numpy(np.float64)
+    in_cycle = steps["cycle_no"] == values_of(steps["customer_id"], latest.set_index("customer_id")["cycle_no"])
+    taken = steps[in_cycle].groupby("customer_id")["step"].max()
     latest = rows_at(latest, places(ids, latest["customer_id"]))
     for name in ("opened_on", "lapsed_on", "anchored_on", "closed_on"):
         state["cycle_" + name.removesuffix("_on")] = _days(latest[name])
-    for name in ("cycle_no", "arm", "threshold_days", "step_offsets", "close_reason"):
+    for name in ("arm", "step_offsets", "close_reason"):
         state["stored_" + name] = latest[name].to_numpy(object)
-    state["cycles_this_year"] = _of(ids, cycles[recent].groupby("customer_id").size()).fillna(0)
-    state["last_step_on"] = _days(_of(ids, steps.groupby("customer_id")["taken_on"].max()))
-    state["last_step"] = _of(ids, in_cycle.groupby("customer_id")["step"].max()).fillna(0)
+    for name in ("cycle_no", "threshold_days"):
+        state["stored_" + name] = pd.to_numeric(latest[name]).to_numpy(np.float64)
+    state["cycles_this_year"] = values_of(ids, cycles[recent].groupby("customer_id").size()).fillna(0).to_numpy()
+    state["last_step_on"] = _days(values_of(ids, steps.groupby("customer_id")["taken_on"].max()))
+    state["last_step"] = values_of(ids, taken).fillna(0).to_numpy(np.float64)
     return state
 
 
-def _of(ids: pd.Series[str], values: pd.Series) -> pd.Series:
-    """Return each contact's value, missing where there is none; ``values`` has their ids as index."""
-    return values.reset_index(drop=True).reindex(places(ids, values.index)).reset_index(drop=True)
+def _scheduled(schedules: pd.DataFrame, count: int, *, programme: Programme) -> _State:
+    """Return what the schedules say, unknown for contacts behind their end: those have a cycle only."""
+    dues = [f"due_{k + 1}_days" for k in range(len(programme.ladder.steps))]
+    columns = ["threshold_days", "lapsed_on", "last_return_on", "is_touched_once", *dues]
+    at = np.arange(count)
+    known = rows_at(schedules.reindex(columns=columns), np.where(at < len(schedules), at, -1))
+    threshold = known["threshold_days"].to_numpy(np.float64)
+    returned = _days(known["last_return_on"])
+    return {
+        "threshold": threshold,
+        "returned": returned,
+        # A return by a behaviour the trigger does not count is life, too: the silence starts again from it.
+        "lapsed": np.fmax(_days(known["lapsed_on"]), returned + threshold),
+        "is_touched_once": known["is_touched_once"].fillna(value=False).to_numpy(bool),
+        "offsets": np.column_stack([known[name].to_numpy(np.float64) - threshold for name in dues]),
+    }
 
 
-def _open_cycles(state: pd.DataFrame, *, programme: Programme, nights: NDArray[np.float64], today: float) -> None:
+def _open_cycles(state: _State, *, programme: Programme, nights: NDArray[np.float64], today: float) -> None:
     """Mark in ``state`` who is on a ladder and who would start one tonight, with the dates of that cycle."""
     ladder = programme.ladder
-    state["is_open"] = state["cycle_opened"].notna() & state["cycle_closed"].isna()
-    came_back = state["is_open"] & (state["returned"] >= state["cycle_opened"])
-    state["came_back"] = came_back
+    has_returned = state["returned"] >= state["cycle_opened"]
+    state["is_open"] = np.isfinite(state["cycle_opened"]) & np.isnan(state["cycle_closed"])
+    state["came_back"] = state["is_open"] & has_returned
     # The latest cycle ended without an answer, and nothing since its opening counts as a return.
-    ended = state["cycle_closed"].notna() & (state["stored_close_reason"] != RETURNED)
-    state["is_cycle_ended"] = ended & ~(state["returned"] >= state["cycle_opened"])
+    ended = np.isfinite(state["cycle_closed"]) & (state["stored_close_reason"] != RETURNED)
+    state["is_cycle_ended"] = ended & ~has_returned
     state["is_lapsed"] = state["lapsed"] <= today
-    state["is_limit_reached"] = state["cycles_this_year"] >= programme.cycles_per_year
+    state["is_cycle_limit_reached"] = state["cycles_this_year"] >= programme.cycles_per_year
     state["is_too_old"] = state["lapsed"] < today - programme.backlog.oldest_days
-    blocked = state["is_open"] | state["is_cycle_ended"] | state["is_limit_reached"] | state["is_too_old"]
-    state["opens"] = state["is_lapsed"] & ~blocked
+    blocked = state["is_cycle_ended"] | state["is_cycle_limit_reached"] | state["is_too_old"]
+    state["opens"] = state["is_lapsed"] & ~state["is_open"] & ~blocked
     state["is_backlog"] = state["opens"] & ((state["lapsed"] < nights[-1]) if len(nights) else True)
-    offsets = _offsets(state, programme)
-    late_days = today - state["lapsed"].to_numpy(np.float64)
+    offsets = state["offsets"] = _offsets(state, programme)
     # Step 1 is never skipped on the way in: whoever is let in after its window starts the ladder from today.
     first_window = np.fmin(ladder.late_by_days + 1, offsets[:, 1] if len(ladder.steps) > 1 else np.inf)
-    restarts = (late_days >= first_window) & (ladder.mode != "calendar")
+    restarts = (today - state["lapsed"] >= first_window) & (ladder.mode != "calendar")
     state["anchored"] = np.where(state["is_open"], state["cycle_anchored"], np.where(restarts, today, state["lapsed"]))
     state["opened"] = np.where(state["is_open"], state["cycle_opened"], today)
-    state[[f"offset_{k + 1}" for k in range(len(ladder.steps))]] = offsets
     state["steps"] = np.isfinite(offsets).sum(axis=1)
     # One step of several is a touch for good; where the whole ladder is one step, only the activity can tell.
     state["is_touch"] = (state["steps"] == 1) & (state["is_touched_once"] | (len(ladder.steps) > 1))
 
 
-def _offsets(state: pd.DataFrame, programme: Programme) -> NDArray[np.float64]:
+def _offsets(state: _State, programme: Programme) -> NDArray[np.float64]:
     """Return days after the anchor at which each step is due: stored ones for open cycles, else tonight's."""
-    count = len(programme.ladder.steps)
-    fresh = state[[f"offset_{k + 1}" for k in range(count)]].to_numpy(np.float64)
+    fresh, is_open = state["offsets"], state["is_open"]
     if programme.ladder.mode != "calendar":
         fresh = fresh - fresh[:, :1]
     stored = np.full_like(fresh, np.nan)
-    texts = state.loc[state["is_open"], "stored_step_offsets"]
+    texts = pd.Series(state["stored_step_offsets"][is_open])
     if len(texts):
-        parts = texts.astype("str").str.split(",", expand=True).iloc[:, :count].apply(pd.to_numeric)
-        stored[state["is_open"].to_numpy(bool), : parts.shape[1]] = parts.to_numpy(np.float64)
-    return np.asarray(np.where(state["is_open"].to_numpy(bool)[:, None], stored, fresh), dtype=np.float64)
+        parts = texts.astype("str").str.split(",", expand=True).iloc[:, : fresh.shape[1]].apply(pd.to_numeric)
+        stored[is_open, : parts.shape[1]] = parts.to_numpy(np.float64)
+    return np.asarray(np.where(is_open[:, None], stored, fresh), dtype=np.float64)
 
 
-def _may(state: pd.DataFrame, permitted: pd.DataFrame | None, count: int) -> NDArray[np.bool_]:
+def _may(state: _State, permitted: pd.DataFrame | None, count: int) -> NDArray[np.bool_]:
     """Return whether each contact may get each step at all."""
     if permitted is None:
-        return np.ones((len(state), count), dtype=bool)
+        return np.ones((len(state["threshold"]), count), dtype=bool)
     columns = [f"is_permitted_{k + 1}" for k in range(count)]
     may = np.vstack([permitted[columns].to_numpy(bool), np.zeros(count, dtype=bool)])  # the last row: place -1, nobody
-    return np.asarray(may[places(state["customer_id"], permitted["customer_id"])])
+    return np.asarray(may[places(pd.Series(state["customer_id"]), permitted["customer_id"])])
 
 
 def _stand(
-    state: pd.DataFrame, may: NDArray[np.bool_], programme: Programme, nights: NDArray[np.float64], today: float
+    state: _State, may: NDArray[np.bool_], programme: Programme, nights: NDArray[np.float64], today: float
 ) -> _Rungs:
     """Return the first step that is neither taken nor passed over, and when the ladder is over if none is left."""
     ladder = programme.ladder
-    count = state["steps"].to_numpy()
-    opened, last_step_on = (state[name].to_numpy(np.float64) for name in ("opened", "last_step_on"))
-    days = [state["anchored"] + state[f"offset_{k + 1}"] for k in range(len(ladder.steps))]
-    nominal = np.column_stack([*days, np.full(len(state), np.nan)])  # nothing follows the last step
+    count, opened, last_step_on = (state[name] for name in ("steps", "opened", "last_step_on"))
+    days = state["anchored"][:, None] + state["offsets"]
+    nominal = np.column_stack([days, np.full(len(days), np.nan)])  # nothing follows the last step
     soonest = np.nan_to_num(last_step_on + ladder.min_days_between, nan=-np.inf)
     answered = last_step_on + ladder.answer_days
     taken = np.where(state["is_open"], state["last_step"], 0)
-    step = np.zeros(len(state), dtype=np.int64)
-    due = np.full(len(state), np.nan)
+    step = np.zeros(len(days), dtype=np.int64)
+    due = np.full(len(days), np.nan)
     ends = np.where(taken >= count, answered, np.nan)
-    for k in range(len(days)):
+    for k in range(len(ladder.steps)):
         this = np.maximum(nominal[:, k], soonest)  # NaN: the cycle has no such step
         closes = this + ladder.late_by_days + 1
         follows = np.where(k + 1 < count, np.fmax(nominal[:, k + 1], this + ladder.min_days_between), closes)
@@ -239,62 +245,56 @@ def _stand(
     return _Rungs(step=step, due=due, ends=np.where(step == 0, ends, np.nan))
 
 
-def _described(
-    state: pd.DataFrame, rungs: _Rungs, *, programme: Programme, today: float, history_days: int
-) -> pd.DataFrame:
+def _described(state: _State, rungs: _Rungs, *, programme: Programme, today: float, history_days: int) -> pd.DataFrame:
     """Return the public columns of :func:`advance`."""
-    is_open = state["is_open"].to_numpy(bool)
-    came_back = state["came_back"].to_numpy(bool)
+    is_open, came_back = state["is_open"], state["came_back"]
     # A literal calendar whose last window has passed starts nothing: there is no rung to stand on.
-    opens = state["opens"].to_numpy(bool) & (rungs.step > 0)
+    opens = state["opens"] & (rungs.step > 0)
     walks = is_open & ~came_back
     ended = walks & (rungs.step == 0) & (today >= rungs.ends)
-    all_taken = ended & (state["last_step"] >= state["steps"]).to_numpy(bool)
-    touched = all_taken & state["is_touch"].to_numpy(bool)
-    treated = state["stored_arm"].to_numpy(object) == TREATED
-    answers = all_taken & treated & ~touched & (programme.end == "sunset")
+    all_taken = ended & (state["last_step"] >= state["steps"])
+    touched = all_taken & state["is_touch"]
+    answers = all_taken & (state["stored_arm"] == TREATED) & ~touched & (programme.end == "sunset")
     is_long = history_days >= programme.threshold.min_history_days
+    on_ladder = is_open | opens
     step = np.where(walks | opens, rungs.step, 0)
     dormant = state["is_lapsed"] & state["is_too_old"] & ~state["is_open"] & ~state["is_cycle_ended"]
     rows = {
-        "customer_id": state["customer_id"].astype("str"),
-        "cycle_state": np.select([came_back, ended, is_open, opens], [RETURNED, ENDED, OPEN, OPENING], NONE),
-        "close_reason": np.select(
+        "customer_id": state["customer_id"],
+        "cycle_state": first_name([came_back, ended, is_open, opens], [RETURNED, ENDED, OPEN, OPENING], NONE),
+        "close_reason": first_name(
             [came_back, touched, all_taken, ended], [RETURNED, TOUCHED, LADDER_ENDED, LADDER_MISSED], ""
         ),
-        "cycle_no": pd.to_numeric(state["stored_cycle_no"]).fillna(0).to_numpy(np.int64) + opens,
-        "arm": np.where(is_open, state["stored_arm"].to_numpy(object), None),
-        "opened_on": _dates(np.where(is_open | opens, state["opened"], np.nan)),
-        "lapsed_on": _dates(np.where(is_open, state["cycle_lapsed"], state["lapsed"])),
-        "anchored_on": _dates(np.where(is_open | opens, state["anchored"], np.nan)),
+        "cycle_no": np.nan_to_num(state["stored_cycle_no"]).astype(np.int64) + opens,
+        "arm": np.where(is_open, state["stored_arm"], None),
+        "opened_on": _dates(state["opened"], where=on_ladder),
+        "lapsed_on": _dates(np.asarray(np.where(is_open, state["cycle_lapsed"], state["lapsed"]))),
+        "anchored_on": _dates(state["anchored"], where=on_ladder),
         "cycle_threshold_days": np.where(
-            is_open, pd.to_numeric(state["stored_threshold_days"]), np.where(opens, state["threshold"], np.nan)
+            is_open, state["stored_threshold_days"], np.where(opens, state["threshold"], np.nan)
         ),
-        "step_offsets": _offset_texts(state, is_open | opens, len(programme.ladder.steps)),
+        "step_offsets": _offset_texts(state["offsets"], on_ladder),
         "step": step,
-        "step_due_on": _dates(np.where(step > 0, rungs.due, np.nan)),
-        "ends_on": _dates(np.where(walks, rungs.ends, np.nan)),
-        "last_step_on": _dates(state["last_step_on"].to_numpy(np.float64)),
-        "is_lapsed": state["is_lapsed"].to_numpy(bool),
+        "step_due_on": _dates(rungs.due, where=step > 0),
+        "ends_on": _dates(rungs.ends, where=walks),
+        "last_step_on": _dates(state["last_step_on"]),
         "is_step_due": (step > 0) & (today >= rungs.due),
         "is_step_missed": (step > np.where(is_open, state["last_step"], 0) + 1) & (today < rungs.due),
         "is_ladder_done": walks & (rungs.step == 0) & ~ended,
-        "is_cycle_ended": state["is_cycle_ended"].to_numpy(bool),
-        "is_cycle_limit_reached": state["is_limit_reached"].to_numpy(bool),
-        "is_dormant": dormant.to_numpy(bool) | (state["opens"].to_numpy(bool) & ~opens),
-        "is_backlog": opens & state["is_backlog"].to_numpy(bool),
+        **{name: state[name] for name in ("is_lapsed", "is_cycle_ended", "is_cycle_limit_reached")},
+        "is_dormant": dormant | (state["opens"] & ~opens),
+        "is_backlog": opens & state["is_backlog"],
         "is_sunset_due": answers & is_long,
         "is_history_short": answers & (not is_long),
         "has_open_cycle": is_open,
     }
-    return pd.DataFrame(rows).sort_values("customer_id", ignore_index=True)
+    return pd.DataFrame(rows)
 
 
-def _offset_texts(state: pd.DataFrame, wanted: NDArray[np.bool_], count: int) -> NDArray[np.object_]:
+def _offset_texts(offsets: NDArray[np.float64], wanted: NDArray[np.bool_]) -> Any:  # noqa: ANN401  an array of texts
     """Return each cycle's offsets as text, e.g. `0,30,60` or, of one step, `0`; empty where there is no cycle."""
-    texts = np.full(len(state), "", dtype=object)
-    columns = [state.loc[wanted, f"offset_{k + 1}"] for k in range(count)]
-    whole = [column.astype("Int64").astype("str").fillna("") for column in columns]
-    joined = whole[0].str.cat(whole[1:], sep=",") if count > 1 else whole[0]
-    texts[wanted] = joined.str.rstrip(",").to_numpy(object)
-    return texts
+    distinct, which = np.unique(np.nan_to_num(offsets[wanted], nan=-np.inf), axis=0, return_inverse=True)
+    texts = [",".join(str(int(day)) if np.isfinite(day) else "" for day in row).rstrip(",") for row in distinct]
+    codes = np.zeros(len(offsets), dtype=np.int64)
+    codes[wanted] = which + 1
+    return named(codes, ["", *texts])

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 
@@ -38,7 +40,32 @@ def is_among(ids: pd.Series[Any] | pd.Index[Any], among: pd.Series[Any] | pd.Ind
 
 def rows_at(rows: pd.DataFrame, at: NDArray[np.int64]) -> pd.DataFrame:
     """Return the rows at some places, numbered from 0; one of missing values where the place is -1."""
-    return rows.reset_index(drop=True).reindex(at).reset_index(drop=True)
+    rows = rows.reset_index(drop=True)
+    if len(at) == len(rows) and bool((at == np.arange(len(at))).all()):
+        return rows
+    return rows.reindex(at).reset_index(drop=True)
+
+
+def values_of(ids: pd.Series[Any], values: pd.Series[Any]) -> pd.Series[Any]:
+    """Return each id's value, missing where there is none; ``values`` has the ids as index."""
+    return values.reset_index(drop=True).reindex(places(ids, values.index)).set_axis(ids.index)
+
+
+def first_name(claims: Sequence[NDArray[np.bool_]], names: Sequence[str], other: str) -> Any:  # noqa: ANN401  no type
+    """Return, as an array of texts, the name of the first claim that holds in each row, ``other`` where none does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> first_name([np.array([False, True, True]), np.array([False, False, True])], ["a", "b"], "-").tolist()
+    ['-', 'a', 'a']
+    """
+    return named(np.select(claims, list(range(len(names))), len(names)), [*names, other])
+
+
+def named(codes: NDArray[np.int64], names: Sequence[str]) -> Any:  # noqa: ANN401  pandas has no name for its type
+    """Return, as an array of texts, the name at each code: a tenth of what texts made one by one cost."""
+    return pd.array(list(names), dtype="str").take(codes)
 
 
 def _texts(ids: pd.Series[Any] | pd.Index[Any]) -> Any:  # noqa: ANN401  pyarrow ships no types

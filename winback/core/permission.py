@@ -20,7 +20,7 @@ from winback.core.matching import places, rows_at
 from winback.core.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import date
 
     from numpy.typing import NDArray
@@ -86,33 +86,40 @@ def evaluate(
     in_force = _in_force(suppressions, programme=programme, as_of=as_of)
     suppressed = {channel: _suppression_ranks(contacts, in_force, channel) for channel in CHANNELS}
     # An erased person is erased everywhere, by whichever address they are known again.
-    erased = np.logical_or.reduce([ranks == RANK[Reason.ERASED] for ranks in suppressed.values()])
-    found: dict[str, object] = {"customer_id": contacts["customer_id"].to_numpy()}
-    has_address = _addresses(contacts)
-    country = _countries(contacts)
+    is_erased = np.logical_or.reduce([ranks == RANK[Reason.ERASED] for ranks in suppressed.values()])
     newest = _newest(consents, purpose=purpose, as_of=as_of)
-    sunsets = in_force[in_force["reason"] == Reason.SUNSETTED.value]
-    is_sunset = np.zeros(len(contacts), dtype=bool)
-    for channel in CHANNELS:
+    country = _countries(contacts)
+    found: dict[str, object] = {"customer_id": contacts["customer_id"].array}
+    for channel, has_address in _addresses(contacts).items():
         consent = _consent_ranks(contacts, newest, channel, country, rules=rules, as_of=as_of)
-        missing = ~has_address[channel]
-        # Whom no message could reach anyway needs no consent record to be told apart.
-        unasked = missing & (consent == RANK[Reason.NO_CONSENT_RECORD])
-        consent = np.where(unasked, PERMITTED, consent)
-        blocked = _is_blocked(contacts, channel, country, rules=rules, as_of=as_of)
-        ranks = np.minimum.reduce(
-            [
-                suppressed[channel],
-                consent,
-                np.where(blocked, RANK[Reason.COUNTRY_BLOCKED], PERMITTED),
-                np.where(missing, RANK[Reason.UNREACHABLE], PERMITTED),
-                np.where(erased, RANK[Reason.ERASED], PERMITTED),
-            ]
-        )
-        is_sunset |= _suppression_ranks(contacts, sunsets, channel) < PERMITTED
-        found[channel] = pd.Categorical.from_codes(ranks, dtype=VERDICT)
-        found[f"has_{channel}"] = has_address[channel]
-    return pd.DataFrame({**found, "is_sunset": is_sunset})
+        is_blocked = _is_blocked(contacts, channel, country, rules=rules, as_of=as_of)
+        against = {Reason.ERASED: is_erased, Reason.COUNTRY_BLOCKED: is_blocked, Reason.UNREACHABLE: ~has_address}
+        found[channel] = pd.Categorical.from_codes(_strongest(suppressed[channel], consent, against), dtype=VERDICT)
+        found[f"has_{channel}"] = has_address
+    return pd.DataFrame({**found, "is_sunset": _is_sunset(contacts, in_force)})
+
+
+def evaluate_each(
+    contacts: pd.DataFrame,
+    consents: pd.DataFrame,
+    suppressions: pd.DataFrame,
+    *,
+    rules: CountryRules,
+    programmes: Iterable[Programme],
+    as_of: date,
+) -> dict[str, pd.DataFrame]:
+    """Return :func:`evaluate` for each programme, by its name.
+
+    Worked out once for all programmes of one purpose that no suppression names: for five programmes with a fifth of
+    100,000 contacts each that costs a third, because every time everybody's consents are looked through.
+    """
+    named = set(suppressions["programme"].dropna())
+    kinds = {one.programme: (one.programme if one.programme in named else "", one.purpose) for one in programmes}
+    found = {
+        kind: evaluate(contacts, consents, suppressions, rules=rules, programme=kind[0], purpose=kind[1], as_of=as_of)
+        for kind in dict.fromkeys(kinds.values())
+    }
+    return {programme: found[kind] for programme, kind in kinds.items()}
 
 
 def for_steps(
@@ -130,7 +137,7 @@ def for_steps(
     programme : its steps
     available : channels the business uses at all; another one reaches nobody
     """
-    found: dict[str, object] = {"customer_id": verdicts["customer_id"].to_numpy()}
+    found: dict[str, object] = {"customer_id": verdicts["customer_id"].array}
     reachable = np.zeros(len(verdicts), dtype=bool)
     for k, step in enumerate(programme.ladder.steps, start=1):
         usable = [channel for channel in step.channels if channel in available]
@@ -151,7 +158,7 @@ def for_steps(
     return pd.DataFrame({**found, "is_reachable": reachable, "is_sunset": verdicts["is_sunset"].to_numpy(bool)})
 
 
-def _addresses(contacts: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
+def _addresses(contacts: pd.DataFrame) -> dict[ChannelName, NDArray[np.bool_]]:
     """Return for each channel who has an address that can be used on it."""
 
     def sound(name: str) -> NDArray[np.bool_]:
@@ -162,6 +169,17 @@ def _addresses(contacts: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
     phone = sound("phone")
     landline = (contacts["phone_type"].astype("str").str.upper() == "FIXED_LINE").to_numpy(bool)
     return {"email": sound("email"), "sms": phone & ~landline, "whatsapp": phone}
+
+
+def _strongest(
+    suppressed: NDArray[np.int64], consent: NDArray[np.int64], against: Mapping[Reason, NDArray[np.bool_]]
+) -> NDArray[np.int64]:
+    """Return the strongest of all that stands against a send on one channel."""
+    # Whom no message could reach anyway needs no consent record to be told apart.
+    is_unasked = against[Reason.UNREACHABLE] & (consent == RANK[Reason.NO_CONSENT_RECORD])
+    claims = [np.where(holds, RANK[reason], PERMITTED) for reason, holds in against.items()]
+    ranks = np.minimum.reduce([suppressed, np.where(is_unasked, PERMITTED, consent), *claims])
+    return np.asarray(ranks, dtype=np.int64)
 
 
 def _in_force(suppressions: pd.DataFrame, *, programme: str, as_of: date) -> pd.DataFrame:
@@ -196,6 +214,13 @@ def _suppression_ranks(contacts: pd.DataFrame, rows: pd.DataFrame, channel: str)
     by_address = everywhere[everywhere["kind"] == "address"]
     found += [_matches(contacts, by_address, f"{name}_hmac") for name in CHANNELS]
     return np.asarray(np.minimum.reduce(found), dtype=np.int64)
+
+
+def _is_sunset(contacts: pd.DataFrame, in_force: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return who was sunset on some channel, whatever else stands against them."""
+    sunsets = in_force[in_force["reason"] == Reason.SUNSETTED.value]
+    ranks = [_suppression_ranks(contacts, sunsets, channel) for channel in CHANNELS]
+    return np.asarray(np.logical_or.reduce([rank < PERMITTED for rank in ranks]), dtype=bool)
 
 
 def _newest(consents: pd.DataFrame, *, purpose: str, as_of: date) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import betaln
 
-from winback.core.matching import places, rows_at
+from winback.core.matching import first_name, places, rows_at
 
 if TYPE_CHECKING:
     from datetime import date
@@ -29,6 +29,8 @@ DISENGAGED = "disengaged"
 ACTIVE = "active"
 SEGMENTS = (UNREACHABLE, SUNSET, NEW, DORMANT, LAPSED, AT_RISK, DISENGAGED, ACTIVE)
 """In their order of precedence: the first that holds is the contact's segment."""
+
+_READ = ["n", "silence_days", "threshold_2_days", "threshold_3_days", "overdue_days", "nudge_days", "lapsed_on"]
 
 FREQUENT_EVENTS = 10
 IGNORED_BY_CHANCE = 0.05
@@ -111,36 +113,27 @@ def classify(
     Someone with one active day and no overdue silence is `new`, and so is someone without any: nothing is known of
     their rhythm. `dormant` is a lapse past the ladder (walked, or too old to start one) without a sunset.
     """
-    columns = ["n", "silence_days", "threshold_2_days", "threshold_3_days", "overdue_days", "nudge_days", "lapsed_on"]
-    known = rows_at(schedules[columns], places(contacts["customer_id"], schedules["customer_id"]))
-    lapsed_on = known["lapsed_on"]
-    overdue = is_overdue(known)
+    known = rows_at(schedules[_READ], places(contacts["customer_id"], schedules["customer_id"]))
     tier = tiers(known, as_of=as_of)
-    has_lapsed = tier > 0
-    too_old = (lapsed_on < pd.Timestamp(as_of) - pd.Timedelta(days=oldest_days)).to_numpy(bool)
+    has_lapsed, overdue = tier > 0, is_overdue(known)
+    too_old = (known["lapsed_on"] < pd.Timestamp(as_of) - pd.Timedelta(days=oldest_days)).to_numpy(bool)
     past = _claims(contacts, "is_cycle_ended") | (too_old & ~_claims(contacts, "has_open_cycle"))
     ignoring = np.zeros(len(contacts), dtype=bool)
     if "ignored_sends" in contacts:
         ignoring = is_ignoring(contacts, most_ignored=most_ignored).to_numpy(bool)
-    unknown = known["n"].isna().to_numpy(bool)
-    first_day = (known["n"] <= 1).to_numpy(bool) & ~has_lapsed & ~overdue
-    chosen = np.select(
-        [
-            ~_claims(contacts, "is_reachable"),
-            _claims(contacts, "is_sunset"),
-            unknown | first_day,
-            has_lapsed & past,
-            has_lapsed,
-            overdue,
-            ignoring,
-        ],
-        SEGMENTS[:-1],
-        ACTIVE,
-    )
+    holds = {
+        UNREACHABLE: ~_claims(contacts, "is_reachable"),
+        SUNSET: _claims(contacts, "is_sunset"),
+        NEW: known["n"].isna().to_numpy(bool) | ((known["n"] <= 1).to_numpy(bool) & ~has_lapsed & ~overdue),
+        DORMANT: has_lapsed & past,
+        LAPSED: has_lapsed,
+        AT_RISK: overdue,
+        DISENGAGED: ignoring,
+    }
     return pd.DataFrame(
         {
-            "customer_id": contacts["customer_id"].to_numpy(),
-            "segment": pd.array(chosen.astype(object), dtype="str"),
+            "customer_id": contacts["customer_id"].array,
+            "segment": first_name([holds[name] for name in SEGMENTS[:-1]], SEGMENTS[:-1], ACTIVE),
             "tier": tier,
             "is_overdue": overdue & ~has_lapsed,
         }

@@ -7,18 +7,18 @@ from. Nothing is written. Must never happen: a draft that reads what its own nig
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from winback.core import arbitration, candidates, ladder
+from winback.core import arbitration, candidates, ladder, permission
 from winback.core.buckets import bounds
 from winback.core.country_rules import CountryRules, load_country_rules
 from winback.core.digest import digest
-from winback.core.matching import is_among, places
+from winback.core.matching import is_among, places, values_of
 from winback.core.send_hours import SendHours, load_send_hours
 from winback.core.sending_frequency import ANSWERS, sending_days_per_day
 from winback.ledger import cycles, people, switches
@@ -134,7 +134,7 @@ def draft(night: Night, scene: Scene, shard: int) -> Draft:
     """Return the candidates of one shard, for all programmes."""
     low, high = bounds(shard, night.shards)
     with night.ledger.reading() as connection:
-        state, recent = _read_state(connection, night, low=low, high=high)
+        state = _read_state(connection, night, low=low, high=high)
     profiles = night.store.profiles(night.as_of, shard=shard, shards=night.shards)
     profiles = profiles[is_among(profiles["customer_id"], state.contacts["customer_id"])]
     contacts = state.contacts.assign(
@@ -143,42 +143,71 @@ def draft(night: Night, scene: Scene, shard: int) -> Draft:
     schedules = {one.programme: _schedules(night, scene, one, shard, contacts, profiles) for one in night.programmes}
     known = {name: [rows, state.cycles[state.cycles["programme"] == name]] for name, rows in schedules.items()}
     scopes = arbitration.spread(contacts["customer_id"], known, programmes=night.programmes)
-    facts = [
-        _of_programme(night, scene, one, state, contacts[scopes[one.programme]], schedules[one.programme], profiles)
-        for one in night.programmes
-    ]
-    read = {
-        "contacts": [state.contacts],
-        "activity": [profiles],
-        "earlier nights": [state.cycles, state.steps, recent],
-        "consents": [state.consents],
-        "suppressions": [state.suppressions],
-    }
+    verdicts = permission.evaluate_each(
+        contacts, state.consents, state.suppressions,
+        rules=scene.night.country_rules, programmes=night.programmes, as_of=night.as_of,
+    )  # fmt: skip
+    facts = []
+    for one in night.programmes:
+        scope = scopes[one.programme]
+        mine = candidates.State(
+            contacts=contacts[scope].assign(
+                ignored_sends=_ignored_sends(contacts.loc[scope, "customer_id"], profiles, one, night.as_of)
+            ),
+            verdicts=verdicts[one.programme][scope],
+            cycles=state.cycles,
+            steps=state.steps,
+        )
+        facts.append(_of_programme(scene, one, mine, schedules[one.programme]))
     return Draft(
         rows=pd.concat(facts, ignore_index=True),
         contacts=state.contacts[["customer_id", "bucket", "locale"]],
-        digests={part: sum(digest(frame) for frame in frames) for part, frames in read.items()},
+        digests=_digests(state, profiles),
     )
 
 
-def _read_state(connection: Connection, night: Night, *, low: int, high: int) -> tuple[candidates.State, pd.DataFrame]:
-    """Return what the ledger knew about a run of buckets before this night, and the steps of the last days."""
+@dataclass(frozen=True, kw_only=True)
+class _Stored:
+    """What the ledger knew about a run of buckets before this night; ``recent`` are the steps of the last days."""
+
+    contacts: pd.DataFrame
+    consents: pd.DataFrame
+    suppressions: pd.DataFrame
+    cycles: pd.DataFrame
+    steps: pd.DataFrame
+    recent: pd.DataFrame
+
+
+def _read_state(connection: Connection, night: Night, *, low: int, high: int) -> _Stored:
+    """Return what the ledger knew about a run of buckets before this night."""
     as_of = night.as_of
     contacts = people.read_contacts(connection, as_of=as_of, low=low, high=high, columns=CONTACT_COLUMNS)
     steps = cycles.read_steps(connection, as_of=as_of, low=low, high=high)
     recent = steps[steps["taken_on"] > pd.Timestamp(as_of - timedelta(days=CAP_DAYS))]
     counts = recent.groupby("customer_id").size()
-    state = candidates.State(
+    return _Stored(
         contacts=contacts.assign(
             messages_day=0,
-            messages_week=_of(contacts["customer_id"], counts).fillna(0).astype(np.int64),
+            messages_week=values_of(contacts["customer_id"], counts).fillna(0).astype(np.int64),
         ),
         consents=people.read_consents(connection, low=low, high=high, columns=people.CONSENT_COLUMNS[:6]),
         suppressions=_about_customers(people.read_suppressions(connection, as_of=as_of, low=low, high=high)),
         cycles=cycles.read_cycles(connection, as_of=as_of, low=low, high=high),
         steps=steps,
+        recent=recent,
     )
-    return state, recent
+
+
+def _digests(state: _Stored, profiles: pd.DataFrame) -> dict[str, int]:
+    """Return the digest of each kind of data that was read."""
+    read = {
+        "contacts": [state.contacts],
+        "activity": [profiles],
+        "earlier nights": [state.cycles, state.steps, state.recent],
+        "consents": [state.consents],
+        "suppressions": [state.suppressions],
+    }
+    return {part: sum(digest(frame) for frame in frames) for part, frames in read.items()}
 
 
 def _about_customers(found: pd.DataFrame) -> pd.DataFrame:
@@ -197,23 +226,17 @@ def _schedules(
     else:
         own = own[is_among(own["customer_id"], contacts["customer_id"])]
     schedules = ladder.schedule(own, ladder=programme.ladder, trigger=programme.trigger, as_of=night.as_of)
+    # In the order of the contacts, so that nothing has to be looked up and put in order again for each thing to know.
+    at = places(contacts["customer_id"], schedules["customer_id"])
+    schedules = schedules.iloc[at[at >= 0]].reset_index(drop=True)
     return schedules.assign(last_return_on=_newest(profiles, programme.return_behaviours, schedules["customer_id"]))
 
 
-def _of_programme(
-    night: Night,
-    scene: Scene,
-    programme: Programme,
-    state: candidates.State,
-    contacts: pd.DataFrame,
-    schedules: pd.DataFrame,
-    profiles: pd.DataFrame,
-) -> pd.DataFrame:
+def _of_programme(scene: Scene, programme: Programme, state: candidates.State, schedules: pd.DataFrame) -> pd.DataFrame:
     """Return one programme's candidates among some contacts of a shard."""
-    ignored = _ignored_sends(contacts["customer_id"], profiles, programme, night.as_of)
     return candidates.gather(
         schedules,
-        replace(state, contacts=contacts.assign(ignored_sends=ignored)),
+        state,
         programme=programme,
         night=scene.night,
         nights=scene.earlier[programme.programme],
@@ -223,14 +246,9 @@ def _of_programme(
     )
 
 
-def _of(ids: pd.Series, values: pd.Series) -> pd.Series:
-    """Return each contact's value, missing where there is none; ``values`` has their ids as index."""
-    return values.reset_index(drop=True).reindex(places(ids, values.index)).set_axis(ids.index)
-
-
 def _newest(profiles: pd.DataFrame, behaviours: Collection[str], ids: pd.Series) -> pd.Series:
     """Return the newest day of any of the behaviours of each customer, missing where there is none."""
-    return _of(ids, profiles[profiles["behaviour"].isin(behaviours)].groupby("customer_id")["last_on"].max())
+    return values_of(ids, profiles[profiles["behaviour"].isin(behaviours)].groupby("customer_id")["last_on"].max())
 
 
 def _ignored_sends(ids: pd.Series, profiles: pd.DataFrame, programme: Programme, as_of: date) -> pd.Series:
