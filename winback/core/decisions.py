@@ -41,6 +41,7 @@ _DEFERRED_AFTER_OPENING = (
 _CLOSING = (Reason.LADDER_ENDED, Reason.SHORT_HISTORY, Reason.CYCLE_ENDED)
 _DECIMALS = 10
 _BLOCK_ROWS = 8192
+_Pairs = tuple[Any, Any]  # pyarrow ships no types
 _TO_ESCAPE = r'[\x00-\x1f"\\]'
 
 
@@ -141,49 +142,51 @@ def _whole(column: pd.Series) -> pd.Series:
 def facts_as_json(candidates: pd.DataFrame) -> pd.Series[str]:
     """Return each row's facts as one line of JSON; missing values, empty texts and False are left out.
 
-    Enough to decide the row again (:mod:`explanation`). Numbers keep ten decimals. Put together column by column: an
-    eighth of what a JSON writer costs that makes rows of values first.
+    Enough to decide the row again (:mod:`explanation`). Numbers keep ten decimals. Put together column by column, each
+    distinct value written once: a twelfth of what a JSON writer costs that makes rows of values first.
     """
-    blocks = [_lines(candidates.iloc[row : row + _BLOCK_ROWS]) for row in range(0, len(candidates), _BLOCK_ROWS)]
+    pairs = [_pairs(name, kind, candidates[name]) for name, kind in FACTS.items()]
+    blocks = [_lines(pairs, row, row + _BLOCK_ROWS) for row in range(0, len(candidates), _BLOCK_ROWS)]
     lines = pa.chunked_array(blocks, pa.large_string()).to_pandas()
     return lines.set_axis(candidates.index)
 
 
-def _lines(candidates: pd.DataFrame) -> pa.Array:
-    """Return a block of rows as lines of JSON."""
-    pairs = [_pairs(name, kind, candidates[name]) for name, kind in FACTS.items()]
-    inner = pc.binary_join_element_wise(*pairs, ",", null_handling="skip")
+def _lines(pairs: list[_Pairs], low: int, high: int) -> pa.Array:
+    """Return a block of rows as lines of JSON: what one of 8,192 needs stays close to the processor."""
+    said = [texts.take(which[low:high]) for texts, which in pairs if len(texts)]
+    inner = pc.binary_join_element_wise(*said, ",", null_handling="skip")
     lines = pc.binary_join_element_wise("{", inner, "}", "").cast(pa.large_string())
     return lines.combine_chunks() if isinstance(lines, pa.ChunkedArray) else lines
 
 
-def _pairs(name: str, kind: str, column: pd.Series) -> pa.Array:
-    """Return ``"name":value`` for each value of a column, null where nothing is to be said."""
+def _pairs(name: str, kind: str, column: pd.Series) -> _Pairs:
+    """Return ``"name":value`` of each distinct value of a column, and which is each row's: null, nothing is said."""
     if kind == "claim":
-        values = pc.if_else(pa.array(column.to_numpy(bool)), "true", pa.scalar(None, pa.string()))
+        codes, values = np.where(column.to_numpy(bool), 0, -1), pa.array(["true"] if column.any() else [], pa.string())
     elif kind == "number":
         numbers = np.round(column.to_numpy(np.float64), _DECIMALS)
-        values = pa.array(numbers, mask=~np.isfinite(numbers)).cast(pa.string())
+        codes, distinct = pd.factorize(numbers.view(np.int64))  # by their bits: 0 and -0 are two
+        codes, values = np.where(np.isfinite(numbers), codes, -1), pa.array(distinct.view(np.float64)).cast(pa.string())
     elif kind == "text":
-        values = _quoted(column)
+        codes, texts = pd.factorize(column)
+        codes, values = np.where((column == "").to_numpy(bool), -1, codes), _quoted(texts)
     else:
         suffix = "Z" if kind == "instant" else ""
         instants = column.dt.tz_localize(None) if kind == "instant" else column
         codes, distinct = pd.factorize(instants.to_numpy(f"datetime64[{'s' if suffix else 'D'}]"))
-        texts = pa.array([f'"{one}{suffix}"' for one in distinct], pa.string())
-        values = texts.take(pa.array(codes, mask=codes < 0))
-    return pc.binary_join_element_wise(f'"{name}":', values, "")
+        values = pa.array([f'"{one}{suffix}"' for one in distinct], pa.string())
+    return pc.binary_join_element_wise(f'"{name}":', values, ""), pa.array(codes, mask=codes < 0)
 
 
-def _quoted(column: pd.Series[str]) -> pa.Array:
-    """Return texts as JSON writes them, null for an empty one."""
-    texts = pa.array(column.array, from_pandas=True).cast(pa.string())
-    texts = pc.if_else(pc.equal(texts, ""), None, texts)
-    quoted = pc.binary_join_element_wise('"', texts, '"', "")
-    is_odd = pc.fill_null(pc.match_substring_regex(texts, _TO_ESCAPE), fill_value=False)
+def _quoted(texts: pd.Index[str]) -> pa.Array:
+    """Return texts as JSON writes them."""
+    array = pa.array(texts.array, from_pandas=True).cast(pa.string())
+    array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    quoted = pc.binary_join_element_wise('"', array, '"', "")
+    is_odd = pc.match_substring_regex(array, _TO_ESCAPE)
     if not pc.any(is_odd).as_py():
         return quoted
-    escaped = [json.dumps(one) for one in texts.filter(is_odd).to_pylist()]
+    escaped = [json.dumps(one) for one in array.filter(is_odd).to_pylist()]
     return pc.replace_with_mask(quoted, is_odd, pa.array(escaped, pa.string()))
 
 
