@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from winback.core.candidates import typed
-from winback.core.decisions import decide
+from winback.core.decisions import READ, decide
 from winback.core.hold_out import keyed_numbers
 from winback.core.matching import is_among, places
 from winback.core.reasons import Action, Reason
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 KEY = ["programme", "customer_id"]
 LIMITED = [*KEY, "value", "step_due_on", "action", "cost", "address"]
 """The columns :func:`limit` needs of all shards."""
+CLAIMS = ["is_admitted", "is_sunset_tonight", "is_outvalued"]
+WEIGHED = list(dict.fromkeys([*LIMITED, *READ]))
+"""The columns :func:`choose` needs, and :func:`limit` of what it returns."""
 FLAGS = ["is_address_taken", "is_over_cost_limit", "is_over_night_limit"]
 ORDER_OF_ACTIONS = ("send", "hold_out", "sunset", "hold", "defer", "skip", "wait")
 _ACTING = [Action.SEND.value, Action.HOLD_OUT.value]

@@ -30,9 +30,15 @@ COLUMNS = (
     "return_probability", "step", "channel", "arm", "action", "reason", "policy_hash",
 )  # fmt: skip
 """The public columns of a decision, in the order of INTERFACE."""
+CHANGING = (
+    "programme", "customer_id", "cycle_no", "bucket", "as_of", "action", "reason", "cycle_state", "lapsed_on",
+    "anchored_on", "arm", "cycle_threshold_days", "step_offsets", "policy_hash", "close_reason", "step", "channel",
+)  # fmt: skip
+"""The columns :func:`changes` needs of decided candidates."""
 
 _REASONS = [rule.reason.value for rule in RULES]
-_READ = tuple(sorted({name for rule in RULES for name in rule.inputs}))
+READ = tuple(sorted({name for rule in RULES for name in rule.inputs}))
+"""The facts :func:`decide` needs."""
 _ACTIONS = [rule.reason.action.value for rule in RULES]
 _DEFERRED_AFTER_OPENING = (
     Reason.LOWER_VALUE, Reason.FREQUENCY_CAP, Reason.QUIET_HOURS, Reason.NIGHT_LIMIT, Reason.COST_LIMIT,
@@ -71,7 +77,7 @@ def decide(candidates: pd.DataFrame) -> pd.DataFrame:
     ValueError
         If no rule decides a row: the facts contradict each other.
     """
-    columns = {name: candidates[name] for name in _READ}
+    columns = {name: candidates[name] for name in READ}
     # Texts stay in pandas's arrays, which compare faster than Python objects; everything else is a plain array.
     facts = {name: one.array if FACTS[name] == "text" else one.to_numpy() for name, one in columns.items()}
     place = first_rule(facts, len(candidates))
@@ -106,6 +112,10 @@ def changes(decided: pd.DataFrame) -> Changes:
 
     A cycle opens with its arm even if its first step is deferred, so that the waiting step keeps its place. Holds,
     skips and the back-log ramp open nothing. A return always closes; the end of a ladder closes unless it is held.
+
+    Parameters
+    ----------
+    decided : :data:`CHANGING`
     """
     reason = decided["reason"]
     opening = decided["cycle_state"] == journeys.OPENING

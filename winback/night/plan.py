@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from winback.night.draft import Scene
     from winback.night.opening import Night
 
+QUEUED = ("cost", "address", "not_before_at", "expires_at")
+"""What a message takes from a decided candidate, beside what a step does."""
+_COUNTED = [*arbitration.KEY, "action", "cycle_state"]
 GROUPED = ("action", "reason", "segment", "step", "channel")
 
 
@@ -66,7 +69,7 @@ class Plan:
         return int(self.summary["decisions"].get(Action.SEND.value, 0))
 
     def rows(self, shard: int) -> pd.DataFrame:
-        """Return the decided candidates of one shard, all programmes."""
+        """Return the decided candidates of one shard, all programmes: what changes and messages are made of."""
         return take_up(_file(self.folder, "decided", shard))
 
     def one_each(self, shard: int) -> pd.DataFrame:
@@ -134,7 +137,7 @@ def _draft_all(night: Night, scene: Scene, folder: Path) -> dict[str, int]:
     read: dict[str, list[int]] = {}
     for shard in range(night.shards):
         one = draft(night, scene, shard)
-        lay_down(decisions.decide(one.rows), _file(folder, "decided", shard))
+        lay_down(decisions.decide(one.rows), _file(folder, "drafted", shard))
         lay_down(one.contacts, _file(folder, "contacts", shard))
         for part, value in one.digests.items():
             read.setdefault(part, []).append(value)
@@ -186,9 +189,9 @@ def _weigh(night: Night, scene: Scene, folder: Path) -> None:
     admitted = _admit(night, scene, folder)
     acting = []
     for shard in range(night.shards):
-        rows = take_up(_file(folder, "decided", shard))
+        rows = take_up(_file(folder, "drafted", shard), columns=arbitration.WEIGHED)
         chosen = arbitration.choose(arbitration.marked(rows, admitted))
-        lay_down(chosen, _file(folder, "decided", shard))
+        lay_down(chosen[[*arbitration.CLAIMS, *_COUNTED]], _file(folder, "weighed", shard))
         is_acting = chosen["action"].isin([Action.SEND.value, Action.HOLD_OUT.value])
         acting.append(chosen.loc[is_acting, arbitration.LIMITED])
         night.progress("weigh", shard + 1, night.shards)
@@ -205,7 +208,7 @@ def _weigh(night: Night, scene: Scene, folder: Path) -> None:
 def _admit(night: Night, scene: Scene, folder: Path) -> pd.DataFrame:
     """Return who of the backlog of all shards starts tonight: programme, customer_id, is_admitted."""
     columns = ["programme", "customer_id", "lapsed_on", "reason"]
-    drafted = [take_up(_file(folder, "decided", shard), columns=columns) for shard in range(night.shards)]
+    drafted = [take_up(_file(folder, "drafted", shard), columns=columns) for shard in range(night.shards)]
     waiting = pd.concat(drafted, ignore_index=True)
     waiting = waiting[waiting["reason"] == Reason.BACKLOG_RAMP.value].drop(columns="reason")
     parts = [waiting.iloc[:0].assign(is_admitted=False)]
@@ -224,7 +227,7 @@ def _guard(
     over = take_up(folder / "over.arrow")
     counts: Counter[str] = Counter()
     for shard in range(night.shards):
-        rows = take_up(_file(folder, "decided", shard), columns=[*arbitration.KEY, "action", "cycle_state"])
+        rows = take_up(_file(folder, "weighed", shard), columns=_COUNTED)
         marked = arbitration.marked(rows, over)
         is_over = marked[arbitration.FLAGS].any(axis=1)
         acting = marked[~is_over]
@@ -249,12 +252,13 @@ def _decide_all(night: Night, folder: Path, guards: tuple[Guard, ...]) -> dict[s
     counts: dict[str, Counter[str]] = {name: Counter() for name in GROUPED}
     cost, contacts, starts = 0.0, 0, 0
     for shard in range(night.shards):
-        rows = take_up(_file(folder, "decided", shard))
-        rows = arbitration.marked(rows, over).assign(
+        rows = take_up(_file(folder, "drafted", shard))
+        weighed = take_up(_file(folder, "weighed", shard), columns=arbitration.CLAIMS)
+        rows = arbitration.marked(rows.assign(**weighed), over).assign(
             is_growth_held="growth" in refused, is_sunset_share_held="sunsets" in refused
         )
         decided = decisions.decide(rows)
-        lay_down(decided, _file(folder, "decided", shard))
+        lay_down(decided[[*decisions.CHANGING, *QUEUED]], _file(folder, "decided", shard))
         scope = take_up(_file(folder, "contacts", shard))
         single = arbitration.one_each(decided, scope, as_of=pd.Timestamp(night.as_of))
         lay_down(single, _file(folder, "one_each", shard))
