@@ -259,6 +259,8 @@ def test_only_decisions_that_changed_nothing_can_be_withdrawn(ledger):
     _decide(ledger, *"abcde", action=["send", "hold_out", "sunset", "wait", "defer"])
     _decide(ledger, "d", as_of=pd.Timestamp(NEXT))
     with ledger.writing() as connection:
+        assert verdicts.has_decisions(connection, NIGHT)
+        assert not verdicts.has_decisions(connection, NIGHT + timedelta(days=400))
         assert verdicts.withdraw_decisions(connection, NIGHT, low=0, high=1024) == 2
         assert verdicts.read_decisions(connection, NIGHT)["customer_id"].tolist() == ["a", "b", "c"]
         assert len(verdicts.read_decisions(connection, NEXT)) == 1

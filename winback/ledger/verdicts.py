@@ -85,6 +85,11 @@ def write_decisions(connection: Connection, frame: pd.DataFrame) -> int:
     return bulk.insert_new(connection, decisions, with_bucket(frame))
 
 
+def has_decisions(connection: Connection, as_of: date) -> bool:
+    """Return whether anything was decided for a night."""
+    return connection.scalar(select(decisions.c.as_of).where(decisions.c.as_of == as_of).limit(1)) is not None
+
+
 def withdraw_decisions(connection: Connection, as_of: date, *, low: int, high: int) -> int:
     """Take back a night's decisions that changed nothing, so that the night can be decided anew; return how many.
 

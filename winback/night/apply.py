@@ -45,10 +45,11 @@ def apply(night: Night, plan: Plan, *, templates: Templates, run_id: str) -> int
             connection, as_of=night.as_of, plan_hash=plan.plan_hash, run_id=run_id, started_at=night.begins_at
         )
         written = cycles.written_shards(connection, as_of=night.as_of, plan_hash=plan.plan_hash)
+        is_repeated = verdicts.has_decisions(connection, night.as_of)
     new = 0
     if not _covers_everything(written):
         for shard in range(night.shards):
-            new += _apply_shard(night, plan, shard, templates)
+            new += _apply_shard(night, plan, shard, templates, is_repeated=is_repeated)
             night.progress("write", shard + 1, night.shards)
     with night.ledger.writing() as connection:
         kept = {name: plan.summary[name] for name in ("starts", "programmes", "plan_hash")}
@@ -66,12 +67,14 @@ def _covers_everything(written: set[tuple[int, int]]) -> bool:
     return reached == bounds(0, 1)[1]
 
 
-def _apply_shard(night: Night, plan: Plan, shard: int, templates: Templates) -> int:
+def _apply_shard(night: Night, plan: Plan, shard: int, templates: Templates, *, is_repeated: bool) -> int:
     """Write one shard in one transaction; return how many messages are new."""
     low, high = bounds(shard, night.shards)
     rows, single = plan.rows(shard), plan.one_each(shard)
     with night.ledger.writing() as connection:
-        verdicts.withdraw_decisions(connection, night.as_of, low=low, high=high)
+        # Of a night that decides for the first time it would look through what its earlier shards have just written.
+        if is_repeated:
+            verdicts.withdraw_decisions(connection, night.as_of, low=low, high=high)
         verdicts.write_decisions(connection, decisions.public(single).assign(plan_hash=plan.plan_hash))
         _write_changes(connection, decisions.changes(rows), at=night.now)
         sent = rows[rows["action"] == Action.SEND.value]
