@@ -114,30 +114,42 @@ def classify(
     their rhythm. `dormant` is a lapse past the ladder (walked, or too old to start one) without a sunset.
     """
     known = rows_at(schedules[_READ], places(contacts["customer_id"], schedules["customer_id"]))
-    tier = tiers(known, as_of=as_of)
-    has_lapsed, overdue = tier > 0, is_overdue(known)
+    tier, overdue = tiers(known, as_of=as_of), is_overdue(known)
     too_old = (known["lapsed_on"] < pd.Timestamp(as_of) - pd.Timedelta(days=oldest_days)).to_numpy(bool)
     past = _claims(contacts, "is_cycle_ended") | (too_old & ~_claims(contacts, "has_open_cycle"))
-    ignoring = np.zeros(len(contacts), dtype=bool)
-    if "ignored_sends" in contacts:
-        ignoring = is_ignoring(contacts, most_ignored=most_ignored).to_numpy(bool)
-    holds = {
-        UNREACHABLE: ~_claims(contacts, "is_reachable"),
-        SUNSET: _claims(contacts, "is_sunset"),
-        NEW: known["n"].isna().to_numpy(bool) | ((known["n"] <= 1).to_numpy(bool) & ~has_lapsed & ~overdue),
-        DORMANT: has_lapsed & past,
-        LAPSED: has_lapsed,
-        AT_RISK: overdue,
-        DISENGAGED: ignoring,
-    }
+    holds = _holding(contacts, known["n"], has_lapsed=tier > 0, past=past, overdue=overdue, most_ignored=most_ignored)
     return pd.DataFrame(
         {
             "customer_id": contacts["customer_id"].array,
             "segment": first_name([holds[name] for name in SEGMENTS[:-1]], SEGMENTS[:-1], ACTIVE),
             "tier": tier,
-            "is_overdue": overdue & ~has_lapsed,
+            "is_overdue": overdue & ~(tier > 0),
         }
     )
+
+
+def _holding(
+    contacts: pd.DataFrame,
+    days: pd.Series,
+    *,
+    has_lapsed: NDArray[np.bool_],
+    past: NDArray[np.bool_],
+    overdue: NDArray[np.bool_],
+    most_ignored: int,
+) -> dict[str, NDArray[np.bool_]]:
+    """Return of whom each segment but the last would be true if none before it were; ``days`` are the active ones."""
+    ignoring = np.zeros(len(contacts), dtype=bool)
+    if "ignored_sends" in contacts:
+        ignoring = is_ignoring(contacts, most_ignored=most_ignored).to_numpy(bool)
+    return {
+        UNREACHABLE: ~_claims(contacts, "is_reachable"),
+        SUNSET: _claims(contacts, "is_sunset"),
+        NEW: days.isna().to_numpy(bool) | ((days <= 1).to_numpy(bool) & ~has_lapsed & ~overdue),
+        DORMANT: has_lapsed & past,
+        LAPSED: has_lapsed,
+        AT_RISK: overdue,
+        DISENGAGED: ignoring,
+    }
 
 
 def _claims(contacts: pd.DataFrame, name: str) -> NDArray[np.bool_]:
