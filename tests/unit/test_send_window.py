@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from decision_world import HOURS, RULES
 
-from winback.core import send_hours, send_window
+from winback.core import send_hours, send_window, slots
 from winback.errors import ConfigError
 
 MONDAY = date(2026, 11, 23)
@@ -162,15 +162,15 @@ def test_clock_changes_move_the_instant_and_not_the_wall_clock():
 )
 def test_at_nine_in_the_evening_sharp_it_is_too_late(clock, allowed):
     at = datetime.fromisoformat(f"2026-11-23T{clock}").replace(tzinfo=ZoneInfo(NEW_YORK))
-    assert send_window.is_allowed(at, zones=[NEW_YORK], hours=HOURS, place=("US", "NY", "sms")) is allowed
+    assert slots.is_allowed(at, zones=[NEW_YORK], hours=HOURS, place=("US", "NY", "sms")) is allowed
 
 
 def test_every_candidate_zone_must_allow_it():
     at = datetime(2026, 11, 23, 9, 0, tzinfo=ZoneInfo(NEW_YORK))
     both = ["America/Los_Angeles", NEW_YORK]
-    assert send_window.is_allowed(at, zones=[NEW_YORK], hours=HOURS, place=("US", "NY", "sms"))
-    assert not send_window.is_allowed(at, zones=both, hours=HOURS, place=("US", "NY", "sms"))
-    assert not send_window.is_allowed(at, zones=[], hours=HOURS, place=("US", "NY", "sms"))
+    assert slots.is_allowed(at, zones=[NEW_YORK], hours=HOURS, place=("US", "NY", "sms"))
+    assert not slots.is_allowed(at, zones=both, hours=HOURS, place=("US", "NY", "sms"))
+    assert not slots.is_allowed(at, zones=[], hours=HOURS, place=("US", "NY", "sms"))
 
 
 def test_a_slot_shorter_than_an_hour_is_not_started():

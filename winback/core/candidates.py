@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from winback.core import hold_out, journeys, permission, segments, send_window
+from winback.core import hold_out, journeys, permission, segments, send_window, slots
 from winback.core.decision_rules import FACTS
 from winback.core.matching import named, places, rows_at
 
@@ -81,7 +81,7 @@ class Night:
     prices: Mapping[str, float] = field(default_factory=dict)
     global_share: float = 0.0
     is_stopped: bool = False
-    windows: dict[send_window.Place, send_window.Window] = field(default_factory=dict, repr=False, compare=False)
+    windows: dict[slots.Place, slots.Window] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +222,7 @@ def _channel_facts(
     step = walks["step"].fillna(0).clip(lower=1).to_numpy(np.int64)
     channel = _of_step(allowed, "channel", step)
     window = send_window.windows(
-        contacts.reindex(columns=send_window.PLACE).assign(channel=channel.astype("str")),
+        contacts.reindex(columns=slots.PLACE).assign(channel=channel.astype("str")),
         hours=night.hours, from_at=night.from_at, business_zone=night.business_zone, known=night.windows,
     )  # fmt: skip
     return {

@@ -11,7 +11,7 @@ import uuid
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from winback.core.send_window import NIGHT_HOURS
+from winback.core.slots import NIGHT_HOURS
 from winback.errors import GuardRefused
 from winback.ledger import queue
 from winback.night.agree import note_accepted_guards, require_agreement
