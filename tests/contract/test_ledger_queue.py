@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import select
 
 from winback.core.reasons import Reason
-from winback.ledger import cycles, gate, keys, people, queue, refusals, schema, switches, verdicts
+from winback.ledger import claims, cycles, gate, gate_facts, keys, people, queue, refusals, schema, switches, verdicts
 from winback.ledger.engine import open_ledger
 from winback.ledger.queue import MessageState, Outcome, Result
 from winback.ledger.refusals import Act, Target
@@ -29,9 +29,9 @@ def _queue(ledger, frame: pd.DataFrame) -> verdicts.Queued:
         return verdicts.queue_messages(connection, frame, pepper=PEPPER)
 
 
-def _claim(ledger, **options: object) -> queue.Claim:
+def _claim(ledger, **options: object) -> claims.Claim:
     with ledger.writing() as connection:
-        return queue.claim(connection, **{"limit": 100, "now": NOW, "owner": "s1", **options})
+        return claims.claim(connection, **{"limit": 100, "now": NOW, "owner": "s1", **options})
 
 
 def _record(ledger, *results: Result, owner: str = "s1") -> list[str]:
@@ -150,7 +150,7 @@ def test_a_claim_that_is_rolled_back_never_was(ledger):
 
     def die_before_commit() -> None:
         with ledger.writing() as connection:
-            assert queue.claim(connection, limit=1, now=NOW, owner="s1").messages
+            assert claims.claim(connection, limit=1, now=NOW, owner="s1").messages
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -391,14 +391,15 @@ def test_a_no_committed_while_a_claim_waits_is_seen_by_it(postgres_shared):
             held = sender.execute(select(schema.messages).with_for_update()).mappings().all()
             with ledger.writing() as web:
                 _opt_out(web)
-            known = gate.read(sender, held)
-            assert gate.refusal(held[0], known, now=NOW) == ("suppressed", Reason.OPTED_OUT)
+            known = gate_facts.read_known(sender, held)
+            refused = gate.Gate(known, gate.Terms(), now=NOW).refusals(held)
+            assert list(refused.values()) == [("suppressed", Reason.OPTED_OUT, None)]
 
 
 # --- results -------------------------------------------------------------------------------------------------------
 
 
-def _one(ledger) -> queue.Claimed:
+def _one(ledger) -> claims.Claimed:
     rows.populate(ledger, "a")
     (message,) = _claim(ledger).messages
     return message
@@ -521,11 +522,11 @@ def test_a_killed_process_is_proved_dead_by_its_lock(ledger, database_url):
     rows.populate(ledger, "a", "b")
     program = (
         "import sys, time; from datetime import datetime\n"
-        "from winback.ledger import queue; from winback.ledger.engine import open_ledger\n"
+        "from winback.ledger import claims; from winback.ledger.engine import open_ledger\n"
         "ledger = open_ledger(sys.argv[1], pepper=None)\n"
         "with ledger.lock('sender-7'):\n"
         "    with ledger.writing() as connection:\n"
-        "        queue.claim(connection, limit=1, now=datetime.fromisoformat(sys.argv[2]), owner='sender-7')\n"
+        "        claims.claim(connection, limit=1, now=datetime.fromisoformat(sys.argv[2]), owner='sender-7')\n"
         "    print('claimed', flush=True); time.sleep(60)"
     )
     arguments = [sys.executable, "-c", program, database_url, NOW.isoformat()]

@@ -13,6 +13,7 @@ from sqlalchemy import column, inspect, select, table
 from winback.core.reasons import Reason
 from winback.ledger import (
     bulk,
+    claims,
     cycles,
     diary,
     erasure,
@@ -22,10 +23,12 @@ from winback.ledger import (
     queue,
     refusals,
     schema,
+    signs_of_life,
     switches,
     verdicts,
 )
 from winback.ledger.refusals import Act, Target
+from winback.ledger.signs_of_life import Sign
 
 PEPPER, NIGHT, NOW = rows.PEPPER, rows.NIGHT, rows.NOW
 ACT = Act(NOW, NIGHT, "one_click", "web")
@@ -299,10 +302,11 @@ def known(ledger):
         held = held.assign(masked_value="Zeb: zebulon@@", as_of=pd.Timestamp(NIGHT), digest="d")
         loads.write_quarantine(connection, held)
         refusals.suppress(connection, Target("sms", customer_id=me), ACT, pepper=PEPPER, reason=Reason.OPTED_OUT)
+        signs_of_life.note_signs(connection, [Sign(me, "purchase", NOW, NOW)])
         switches.press(connection, at=NOW, by="ann")
         switches.release(connection, at=NOW, by="ann", reason="test")
     with ledger.writing() as connection:
-        claim = queue.claim(connection, limit=1, now=NOW, owner="s1")
+        claim = claims.claim(connection, limit=1, now=NOW, owner="s1")
         assert len(claim.messages) == 1
         error = "550 zeb.quartermain@example.com unknown"
         result = queue.Result(claim.messages[0].message_id, 1, queue.Outcome.REJECTED, "p", "vendor-id-of-zeb", error)
@@ -339,6 +343,7 @@ def test_nothing_of_a_forgotten_person_stays_in_any_table_or_page(known, backend
     assert counts == {
         "contacts": 1,
         "consents": 1,
+        "signs_of_life": 1,
         "quarantine": 1,
         "attempts": 1,
         "cycles": 1,
@@ -377,7 +382,7 @@ def test_a_message_that_waited_is_cancelled(known):
     _forget(known, PLANTED["customer_id"])
     with known.writing() as connection:
         assert queue.count_by_state(connection) == {"cancelled": 1, "rejected": 1}
-        assert queue.claim(connection, limit=10, now=NOW, owner="s2").is_drained
+        assert claims.claim(connection, limit=10, now=NOW, owner="s2").is_drained
 
 
 def test_the_next_import_stays_out(known):

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from winback.channels.registry import outbox_of
 from winback.errors import GuardRefused, PolicyError, TemplateError
-from winback.ledger import cycles, people, queue, switches, verdicts
+from winback.ledger import claims, cycles, people, switches, verdicts
 from winback.ledger.schema import contacts, messages
 from winback.night.deliver import deliver
 from winback.night.render import read_templates
@@ -191,7 +191,7 @@ def test_what_a_dead_sender_left_is_settled_by_evidence_alone(ledger, project, w
         change(ledger, messages, state="sending", accepted_at=None, owner="sender-dead")
     else:
         with ledger.writing() as connection:
-            queue.claim(connection, limit=10, now=rows.NOW, owner="sender-dead")
+            claims.claim(connection, limit=10, now=rows.NOW, owner="sender-dead")
     assert deliver(project, ledger, now=rows.NOW) == {}
     assert stored(ledger)["a"]["state"] == state
     assert sum(group.messages for group in outbox_of(project).groups()) == int(was_stored)

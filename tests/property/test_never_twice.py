@@ -16,7 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 from sqlalchemy import select
 
 from winback.core.reasons import Reason
-from winback.ledger import cycles, people, queue, refusals, schema, verdicts
+from winback.ledger import claims, cycles, people, queue, refusals, schema, verdicts
 from winback.ledger.engine import Ledger, open_ledger
 from winback.ledger.queue import Outcome, Result
 from winback.ledger.refusals import Act, Target
@@ -58,7 +58,7 @@ class Outbox(RuleBasedStateMachine):
         self.withdrawn: set[str] = set()
         self.closed: set[tuple[str, str, int]] = set()
         self.intended: set[Key] = set()
-        self.held: dict[str, list[queue.Claimed]] = {}  # claimed and not yet answered, by owner
+        self.held: dict[str, list[claims.Claimed]] = {}  # claimed and not yet answered, by owner
         with self.ledger.writing() as connection:
             frame = rows.contacts(*CUSTOMERS, email_key=[ADDRESSES[one] for one in CUSTOMERS])
             people.replace_contacts(connection, frame, pepper=PEPPER, as_of=self.today)
@@ -107,13 +107,13 @@ class Outbox(RuleBasedStateMachine):
     @rule(target=owners, owner=st.sampled_from(["s1", "s2"]), limit=st.integers(1, 3))
     def a_sender_claims(self, owner: str, limit: int) -> str:
         with self.ledger.writing() as connection:
-            claim = queue.claim(connection, limit=limit, now=self.now, owner=owner)
+            claim = claims.claim(connection, limit=limit, now=self.now, owner=owner)
         for message in claim.messages:
             self._post(message)
         self.held.setdefault(owner, []).extend(claim.messages)
         return owner
 
-    def _post(self, message: queue.Claimed) -> None:
+    def _post(self, message: claims.Claimed) -> None:
         """From here on a message may have reached the person."""
         key = message.programme, message.customer_id, message.cycle, message.step
         assert message.address == f"{message.customer_id}@example.com"

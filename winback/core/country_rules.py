@@ -13,6 +13,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from winback import documents
+from winback.core.reasons import Reason
+
+BASES_OF_A_PURCHASE = ("implied", "purchase")
+"""Bases that each further purchase renews."""
 
 
 class CountryRule(BaseModel):
@@ -50,6 +54,31 @@ class CountryRules(BaseModel):
         """Return the phone prefixes to which no marketing goes on a channel."""
         rows = [r for r in self.rules if r.channel == channel and r.is_blocked and r.valid_from <= as_of]
         return tuple(row.phone_prefix for row in rows if row.phone_prefix)
+
+    def objection(
+        self, *, country: str, phone: str, channel: str, basis: str, given_on: dt.date, as_of: dt.date
+    ) -> Reason | None:
+        """Return what speaks against sending on a granted consent, or None; the same as a plan would say.
+
+        Parameters
+        ----------
+        country : of the contact; where unknown, a number of +1 counts as the US
+        basis : of the consent record
+        given_on : when it was recorded. A basis that rests on a purchase is renewed by each one, which only the plan
+            knows of; it cannot expire between a plan and its messages
+
+        References
+        ----------
+        `facts/consent.md` sections 1 and 2.
+        """
+        place = country.upper() or ("US" if phone.startswith("+1") else "*")
+        rule = self.rule(place, channel, as_of)
+        if rule is None or rule.is_blocked or basis.lower() not in rule.bases:
+            return Reason.NO_CONSENT_RECORD
+        days = rule.expires.get(basis.lower())
+        if days is not None and basis.lower() not in BASES_OF_A_PURCHASE and given_on < as_of - dt.timedelta(days):
+            return Reason.CONSENT_EXPIRED
+        return Reason.COUNTRY_BLOCKED if phone.startswith(self.blocked_prefixes(channel, as_of)) else None
 
 
 def load_country_rules(text: str, *, file: str) -> CountryRules:

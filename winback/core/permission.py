@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
+from winback.core.country_rules import BASES_OF_A_PURCHASE
 from winback.core.matching import places, rows_at
 from winback.core.reasons import Reason
 
@@ -51,7 +52,6 @@ VERDICT = pd.CategoricalDtype(NAMES)
 
 GRANTED = "granted"
 WITHDRAWN = "withdrawn"
-BASES_OF_A_PURCHASE = ("implied", "purchase")
 
 
 def evaluate(

@@ -64,6 +64,7 @@ class Reason(StrEnum):
     SEGMENT_GROWTH = "segment_growth", Action.HOLD, "far more sends than usual were planned; a person has to look"
     SUNSET_SHARE = "sunset_share", Action.HOLD, "too large a share of the base would be sunset; a person has to look"
     NO_TIMEZONE = "no_timezone", Action.HOLD, "nobody knows in which time zone this contact is"
+    NOT_ON_THE_LIST = "not_on_the_list", Action.HOLD, "this address is not on the list that may be written to"
     STOPPED = "stopped", Action.HOLD, "the red button is pressed"
 
     ERASED = "erased", Action.SKIP, "this contact asked to be forgotten"

@@ -21,6 +21,7 @@ from winback.ledger.schema import (
     decisions,
     messages,
     quarantine,
+    signs_of_life,
     steps,
     suppressions,
 )
@@ -50,6 +51,9 @@ def forget(connection: Connection, customer_id: str, act: Act, *, pepper: bytes)
     count = {
         "contacts": connection.execute(contacts.delete().where(contacts.c.customer_id == customer_id)).rowcount,
         "consents": connection.execute(consents.delete().where(consents.c.customer_id == customer_id)).rowcount,
+        "signs_of_life": connection.execute(
+            signs_of_life.delete().where(signs_of_life.c.customer_id == customer_id)
+        ).rowcount,
         "quarantine": _empty_quarantine(connection, customer_id, dict(person or {})),
         **_cut_loose(connection, customer_id, "erased-" + keys.customer_key(pepper, customer_id)[:32]),
     }

@@ -1,137 +1,213 @@
-"""Everything that can speak against sending a message, read again at the moment it is claimed.
+"""Everything that can speak against sending a message, asked again at the moment it is claimed.
 
-In: locked messages. Out: for each, nothing, or the state and the reason it gets instead. The order is fixed: the plan's
-age, suppression, consent, the cycle, the control group, the address. What a plan knew is no argument here: people say
-stop after plans are made.
+In: locked messages, what the ledger knows now, and the terms of the project. Out: for each message nothing, or the
+state and the reason it gets instead. What a plan knew is no argument here: people say stop, buy and move after plans
+are made. The order is :data:`QUESTIONS`; the red button comes before all of it, and the limits of the night
+(:mod:`winback.ledger.spending`) after it, both in :func:`winback.ledger.queue.claim`.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import or_, select
-
+from winback.core import slots
 from winback.core.reasons import Reason
+from winback.ledger.gate_facts import ADDRESS_COLUMNS, GRANTED
 from winback.ledger.refusals import ALL, PRECEDENCE
-from winback.ledger.schema import consents, contacts, cycles, decisions, suppressions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from datetime import date, datetime
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-    from sqlalchemy import Connection
+    from winback.core.country_rules import CountryRules
+    from winback.core.send_hours import SendHours
+    from winback.ledger.gate_facts import Known
 
-PLAN_TTL = timedelta(hours=36)
-PURPOSE = "marketing"
-ADDRESS_COLUMNS = {"email": "email", "sms": "phone", "whatsapp": "phone"}
+ASKED_AGAIN_AFTER = timedelta(hours=1)
 _ARMS = {"control": Reason.CONTROL, "global_control": Reason.GLOBAL_CONTROL}
-_REASONS = {reason.value: reason for reason in PRECEDENCE}
 
 
 class Refused(NamedTuple):
-    """What a message becomes instead of being sent."""
+    """What a message becomes instead of being sent; back to *planned*, with an instant, it is only put off."""
 
     state: str
     reason: Reason
+    not_before_at: datetime | None = None
 
 
-class Known(NamedTuple):
-    """What the ledger says now about the customers of some messages."""
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What the gate goes by besides the ledger; what is not given is not asked.
 
-    contacts: dict[str, dict[str, Any]]
-    suppressions: dict[tuple[str, str], list[tuple[str, Reason, str]]]
-    consents: dict[tuple[str, str], str]
-    cycles: dict[tuple[str, str, int], tuple[str, Any, str | None]]
-    facts: dict[tuple[date, str], str]
+    Attributes
+    ----------
+    plan_ttl : how long a plan is worth anything
+    countries, hours : the dated rules
+    business_zone : stands in for an unknown zone, for e-mail only
+    per_week : most messages to one person in seven days, over all programmes
+    returns : by programme, the behaviours that bring a customer back
+    sources : by programme, the sources it would decide wrongly without
+    is_welcome : whether an address may be written to at all (a staging system's list)
+    """
 
-
-def read(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Known:
-    """Return what is known now about the customers and addresses of these messages; five queries, however many rows."""
-    customers = sorted({row["customer_id"] for row in rows})
-    people = connection.execute(select(contacts).where(contacts.c.customer_id.in_(customers))).mappings()
-    ladders = select(cycles).where(cycles.c.customer_id.in_(customers))
-    nights = sorted({row["as_of"] for row in rows})
-    reasons = select(decisions.c.as_of, decisions.c.customer_id, decisions.c.facts)
-    reasons = reasons.where(decisions.c.as_of.in_(nights), decisions.c.customer_id.in_(customers))
-    return Known(
-        contacts={row["customer_id"]: dict(row) for row in people},
-        suppressions=_suppressions(connection, customers, [row["address_hmac"] for row in rows if row["address_hmac"]]),
-        consents=_consents(connection, customers),
-        cycles={
-            (row.programme, row.customer_id, row.cycle_no): (row.arm, row.closed_on, row.close_reason)
-            for row in connection.execute(ladders)
-        },
-        facts={(row.as_of, row.customer_id): row.facts for row in connection.execute(reasons)},
-    )
+    plan_ttl: timedelta = timedelta(hours=36)
+    countries: CountryRules | None = None
+    hours: SendHours | None = None
+    business_zone: str = "UTC"
+    per_week: int | None = None
+    returns: Mapping[str, Collection[str]] = field(default_factory=dict)
+    sources: Mapping[str, Collection[str]] = field(default_factory=dict)
+    is_welcome: Callable[[str], bool] | None = None
 
 
-def refusal(row: Mapping[str, Any], known: Known, *, now: datetime, plan_ttl: timedelta = PLAN_TTL) -> Refused | None:
-    """Return what speaks against sending one message now, or None."""
-    if row["expires_at"] <= now or row["planned_at"] + plan_ttl <= now:
-        return Refused("expired", Reason.STEP_MISSED)
-    suppressed = min(_holding(row, known), key=PRECEDENCE.index, default=None)
-    if suppressed:
-        return Refused("suppressed", suppressed)
-    consent = known.consents.get((row["customer_id"], row["channel"]))
-    if consent != "granted":
-        return Refused("suppressed", Reason.CONSENT_WITHDRAWN if consent else Reason.NO_CONSENT_RECORD)
-    return _of_cycle(row, known) or _of_address(row, known)
+class Gate:
+    """Asks every question about the messages of one claim; those that pass count for the caps of those behind them."""
 
+    def __init__(self, known: Known, terms: Terms, *, now: datetime) -> None:
+        self.known, self.terms, self.now = known, terms, now
+        self.passed: Counter[str] = Counter()
+        self.places: dict[slots.Place, tuple[bool, datetime | None]] = {}
 
-def _holding(row: Mapping[str, Any], known: Known) -> Iterator[Reason]:
-    """Yield the reasons of the suppressions that cover this message, by address and by customer."""
-    for kind, key in (("customer", row["customer_id"]), ("address", row["address_hmac"])):
-        for channel, reason, programme in known.suppressions.get((kind, key), ()):
-            if channel in {ALL, row["channel"]} and programme in {"", row["programme"]}:
-                yield reason
+    def refusals(self, rows: Iterable[Mapping[str, Any]]) -> dict[str, Refused]:
+        """Return what speaks against each message, by its id; nothing for those that may go."""
+        found = {}
+        for row in rows:
+            refused = next(filter(None, (ask(self, row) for ask in QUESTIONS)), None)
+            if refused is None:
+                self.passed[row["customer_id"]] += 1
+            else:
+                found[row["message_id"]] = refused
+        return found
 
+    def age(self, row: Mapping[str, Any]) -> Refused | None:
+        """Refuse what was planned too long ago, or for a window that has closed."""
+        is_over = row["expires_at"] <= self.now or row["planned_at"] + self.terms.plan_ttl <= self.now
+        return Refused("expired", Reason.STEP_MISSED) if is_over else None
 
-def _of_cycle(row: Mapping[str, Any], known: Known) -> Refused | None:
-    cycle = known.cycles.get((row["programme"], row["customer_id"], row["cycle"]))
-    if cycle is None:
-        return Refused("cancelled", Reason.CYCLE_ENDED)
-    arm, closed_on, close_reason = cycle
-    if closed_on is not None:
-        has_returned = close_reason is not None and close_reason.startswith("return")
+    def suppression(self, row: Mapping[str, Any]) -> Refused | None:
+        """Refuse whom a suppression covers, by address or by customer; the strongest reason is named."""
+        reason = min(self._holding(row), key=PRECEDENCE.index, default=None)
+        return Refused("suppressed", reason) if reason else None
+
+    def _holding(self, row: Mapping[str, Any]) -> Iterator[Reason]:
+        for kind, key in (("customer", row["customer_id"]), ("address", row["address_hmac"])):
+            for channel, reason, programme in self.known.suppressions.get((kind, key), ()):
+                if channel in {ALL, row["channel"]} and programme in {"", row["programme"]}:
+                    yield reason
+
+    def consent(self, row: Mapping[str, Any]) -> Refused | None:
+        """Refuse without a consent record, or on a basis that the country does not accept or that has expired."""
+        said = self.known.consents.get((row["customer_id"], row["channel"]))
+        if said is None:
+            return Refused("suppressed", Reason.NO_CONSENT_RECORD)
+        if said.status != GRANTED:
+            return Refused("suppressed", Reason.CONSENT_WITHDRAWN)
+        contact = self.known.contacts.get(row["customer_id"])
+        if self.terms.countries is None or contact is None:
+            return None
+        reason = self.terms.countries.objection(
+            country=contact["country"] or "",
+            phone=contact["phone"] or "",
+            channel=row["channel"],
+            basis=said.basis or "",
+            given_on=said.recorded_at.astimezone(UTC).date(),
+            as_of=self.now.astimezone(UTC).date(),
+        )
+        return Refused("suppressed", reason) if reason else None
+
+    def sources(self, row: Mapping[str, Any]) -> Refused | None:
+        """Put off what rests on a source that is held now: it may be quiet, or it may be broken."""
+        is_held = not self.known.held_sources.isdisjoint(self.terms.sources.get(row["programme"], ()))
+        return self._put_off(row, Reason.SOURCE_HELD, self.now + ASKED_AGAIN_AFTER) if is_held else None
+
+    def activity(self, row: Mapping[str, Any]) -> Refused | None:
+        """Refuse who has come back since the plan was made."""
+        behaviours = self.terms.returns.get(row["programme"], ())
+        signs = self.known.signs.get(row["customer_id"], ())
+        cycle = self.known.cycles.get((row["programme"], row["customer_id"], row["cycle"]))
+        zone = ZoneInfo(self.terms.business_zone)
+        has_come = cycle is not None and any(
+            sign.behaviour in behaviours
+            and sign.seen_at > row["planned_at"]
+            and sign.newest_at.astimezone(zone).date() > cycle.last_on
+            for sign in signs
+        )
+        return Refused("cancelled", Reason.RETURNED) if has_come else None
+
+    def cycle(self, row: Mapping[str, Any]) -> Refused | None:
+        """Refuse what belongs to a cycle that is over."""
+        cycle = self.known.cycles.get((row["programme"], row["customer_id"], row["cycle"]))
+        if cycle is None:
+            return Refused("cancelled", Reason.CYCLE_ENDED)
+        if cycle.closed_on is None:
+            return None
+        has_returned = cycle.close_reason is not None and cycle.close_reason.startswith("return")
         return Refused("cancelled", Reason.RETURNED if has_returned else Reason.CYCLE_ENDED)
-    return Refused("cancelled", _ARMS[arm]) if arm in _ARMS else None
+
+    def address(self, row: Mapping[str, Any]) -> Refused | None:
+        """Refuse a contact who is gone, has another address than the plan looked at, or is not on a staging list."""
+        contact = self.known.contacts.get(row["customer_id"])
+        channel = row["channel"]
+        if (
+            contact is None
+            or contact["removed_on"] is not None
+            or not contact[ADDRESS_COLUMNS[channel]]
+            or contact[f"{channel}_hmac"] != row["address_hmac"]
+        ):
+            return Refused("cancelled", Reason.UNREACHABLE)
+        welcome = self.terms.is_welcome
+        if welcome is not None and not welcome(contact[ADDRESS_COLUMNS[channel]]):
+            return Refused("cancelled", Reason.NOT_ON_THE_LIST)
+        return None
+
+    def hour(self, row: Mapping[str, Any]) -> Refused | None:
+        """Put off what would arrive in a quiet hour of any zone the contact may be in by now."""
+        if self.terms.hours is None:
+            return None
+        contact = self.known.contacts[row["customer_id"]]
+        place = (row["channel"], *(contact[name] or "" for name in slots.PLACE[1:]))
+        if place not in self.places:
+            rules: dict[str, Any] = {"hours": self.terms.hours, "business_zone": self.terms.business_zone}
+            is_open = slots.may_arrive(place, at=self.now, **rules)
+            _, opens_at, _ = ("", None, None) if is_open else slots.window_of(place, from_at=self.now, **rules)
+            self.places[place] = (is_open, opens_at)
+        is_open, opens_at = self.places[place]
+        later = opens_at or self.now + timedelta(hours=slots.NIGHT_HOURS)
+        return None if is_open else self._put_off(row, Reason.QUIET_HOURS, later)
+
+    def caps(self, row: Mapping[str, Any]) -> Refused | None:
+        """Refuse who has had as many messages as the limits allow, those of this claim included."""
+        per_week = self.terms.per_week
+        if per_week is None:
+            return None
+        had = self.known.recent.get(row["customer_id"], 0) + self.passed[row["customer_id"]]
+        return Refused("cancelled", Reason.FREQUENCY_CAP) if had >= per_week else None
+
+    def arm(self, row: Mapping[str, Any]) -> Refused | None:
+        """Refuse the control group, by whichever way a message for it came to be planned."""
+        cycle = self.known.cycles.get((row["programme"], row["customer_id"], row["cycle"]))
+        return Refused("cancelled", _ARMS[cycle.arm]) if cycle is not None and cycle.arm in _ARMS else None
+
+    def _put_off(self, row: Mapping[str, Any], reason: Reason, later: datetime) -> Refused:
+        """Put a message off, or let it expire where its window closes before that."""
+        if later >= row["expires_at"]:
+            return Refused("expired", reason)
+        return Refused("planned", reason, later)
 
 
-def _of_address(row: Mapping[str, Any], known: Known) -> Refused | None:
-    """Refuse a contact who is gone, or has another address than the one the plan looked at."""
-    contact = known.contacts.get(row["customer_id"])
-    channel = row["channel"]
-    if (
-        contact is None
-        or contact["removed_on"] is not None
-        or not contact[ADDRESS_COLUMNS[channel]]
-        or contact[f"{channel}_hmac"] != row["address_hmac"]
-    ):
-        return Refused("cancelled", Reason.UNREACHABLE)
-    return None
-
-
-def _suppressions(
-    connection: Connection, customers: Sequence[str], addresses: Sequence[str]
-) -> dict[tuple[str, str], list[tuple[str, Reason, str]]]:
-    columns = [suppressions.c[name] for name in ("kind", "key", "channel", "reason", "programme")]
-    about = or_(
-        (suppressions.c.kind == "customer") & suppressions.c.key.in_(customers),
-        (suppressions.c.kind == "address") & suppressions.c.key.in_(addresses),
-    )
-    found: dict[tuple[str, str], list[tuple[str, Reason, str]]] = {}
-    for kind, key, channel, reason, programme in connection.execute(
-        select(*columns).where(about, suppressions.c.lifted_at.is_(None))
-    ):
-        found.setdefault((kind, key), []).append((channel, _REASONS[reason], programme))
-    return found
-
-
-def _consents(connection: Connection, customers: Sequence[str]) -> dict[tuple[str, str], str]:
-    """Return the newest status by (customer, channel); of two at one instant the withdrawal wins."""
-    columns = [consents.c[name] for name in ("customer_id", "channel", "status")]
-    query = select(*columns).where(consents.c.customer_id.in_(customers), consents.c.purpose == PURPOSE)
-    # The last one of each pair stays in the dictionary; "granted" sorts before "withdrawn".
-    rows = connection.execute(query.order_by(consents.c.recorded_at, consents.c.status))
-    return {(customer_id, channel): status for customer_id, channel, status in rows}
+QUESTIONS = (
+    Gate.age,
+    Gate.suppression,
+    Gate.consent,
+    Gate.sources,
+    Gate.activity,
+    Gate.cycle,
+    Gate.address,
+    Gate.hour,
+    Gate.caps,
+    Gate.arm,
+)
+"""In this order; the first that objects decides."""

@@ -1,33 +1,29 @@
-"""The outbox: messages on their way from planned to sent, at most once each.
+"""The outbox: the states of a message, and what became of those that were claimed.
 
-In: messages that a night queued. Out: claims (the messages one sender may post now) and the counts of what became of
-them. A claim re-reads every reason against sending inside its own transaction. Must never happen: a message that two
-senders hold, a message that leaves the table without a named state, a posted message that goes back to planned
-because nobody knows what became of it.
+In: results of calls, and the news that a sender died. Out: states that move forward only. Must never happen: a message
+that leaves the table without a named state, a posted message that goes back to planned because nobody knows what
+became of it.
 
-A sender posts one claim, outside any transaction, and then records the results. It holds the lock of its own name
-(``ledger.lock(owner)``) while it lives, so that others can tell whether it has died.
+A sender claims (:mod:`winback.ledger.claims`), posts outside any transaction, and then records the results. It holds
+the lock of its own name (``ledger.lock(owner)``) while it lives, so that others can tell whether it has died.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import bindparam, func, select
 
-from winback.ledger import gate, switches
+from winback.ledger import spending
 from winback.ledger.schema import attempts, messages
+from winback.ledger.spending import Priced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import date, datetime
 
-    from sqlalchemy import Connection, Select
-
-LEASE = timedelta(minutes=10)
+    from sqlalchemy import Connection
 
 
 class MessageState(StrEnum):
@@ -57,45 +53,6 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Claimed(NamedTuple):
-    """A message that one sender may post now.
-
-    ``contact`` is the row of the contact as it is now, ``facts`` the JSON of the decision, ``address`` where it goes.
-    """
-
-    message_id: str
-    attempt_no: int
-    address: str
-    programme: str
-    customer_id: str
-    cycle: int
-    step: int
-    channel: str
-    as_of: date
-    template: str
-    template_hash: str
-    locale: str | None
-    policy_hash: str
-    plan_hash: str
-    cost: float | None
-    segments: int | None
-    contact: Mapping[str, Any]
-    facts: str
-
-
-class Claim(NamedTuple):
-    """What one claim brought: messages to post, and how many the gate refused, by reason."""
-
-    messages: tuple[Claimed, ...]
-    refused: Mapping[str, int]
-    is_stopped: bool = False
-
-    @property
-    def is_drained(self) -> bool:
-        """Whether nothing was due: a sender may end, or sleep."""
-        return not self.messages and not self.refused
-
-
 class Result(NamedTuple):
     """What became of one claimed message."""
 
@@ -120,49 +77,11 @@ _TRANSITIONS: Mapping[Outcome, tuple[MessageState, frozenset[str]]] = {
 }
 
 
-def claim(
-    connection: Connection,
-    *,
-    limit: int,
-    now: datetime,
-    owner: str,
-    channel: str | None = None,
-    lease: timedelta = LEASE,
-    plan_ttl: timedelta = gate.PLAN_TTL,
-) -> Claim:
-    """Move up to ``limit`` due messages from planned to sending, an attempt each; refuse what the gate refuses.
-
-    Commit before posting. Two claims never hold one message: SQLite has one writer, PostgreSQL skips locked rows.
-
-    Parameters
-    ----------
-    connection : inside ``ledger.writing()``
-    limit : messages to look at, not to get
-    now : aware
-    owner : the name of the lock this sender holds while it lives
-    channel : only this channel
-    lease : how long the sender expects to need; shown to people, never a proof of death
-    plan_ttl : a message planned longer ago than this has expired
-    """
-    if switches.pressed(connection):
-        return Claim((), {}, is_stopped=True)
-    rows = [dict(row) for row in connection.execute(_due(now, channel).limit(limit)).mappings()]
-    if not rows:
-        return Claim((), {})
-    # Read after the rows are locked: whatever was committed up to here counts.
-    known = gate.read(connection, rows)
-    refusals = {row["message_id"]: gate.refusal(row, known, now=now, plan_ttl=plan_ttl) for row in rows}
-    _refuse(connection, {one: refused for one, refused in refusals.items() if refused})
-    taken = [row for row in rows if not refusals[row["message_id"]]]
-    _take(connection, taken, now=now, owner=owner, lease_until=now + lease)
-    refused = Counter(refusal.reason.value for refusal in refusals.values() if refusal)
-    return Claim(tuple(_claimed(row, known) for row in taken), dict(refused))
-
-
 def record_results(connection: Connection, results: Sequence[Result], *, owner: str, now: datetime) -> list[str]:
     """Record what became of a claim; return the ids that are not this owner's to decide any more, left as they are."""
     ids = [result.message_id for result in results]
-    columns = messages.c.message_id, messages.c.state, messages.c.attempts, messages.c.owner
+    names = "message_id", "state", "attempts", "owner", "as_of", "reserved_cost"
+    columns = [messages.c[name] for name in names]
     held = select(*columns).where(messages.c.message_id.in_(ids)).with_for_update()
     found = {row.message_id: row for row in connection.execute(held)}
     lost = []
@@ -172,6 +91,9 @@ def record_results(connection: Connection, results: Sequence[Result], *, owner: 
         lost += [one.message_id for one in of_this if one not in mine]
         if mine:
             _settle(connection, mine, state=state, now=now)
+        if outcome in {Outcome.DEFERRED, Outcome.REJECTED}:
+            unsent = [found[one.message_id] for one in mine]
+            spending.give_back(connection, [Priced(row.message_id, row.as_of, row.reserved_cost) for row in unsent])
     return lost
 
 
@@ -217,44 +139,6 @@ def list_messages(
     query = select(messages).where(*(messages.c[name] == value for name, value in conditions.items() if value))
     order = messages.c.as_of, messages.c.programme, messages.c.customer_id, messages.c.step
     return [dict(row) for row in connection.execute(query.order_by(*order)).mappings()]
-
-
-def _due(now: datetime, channel: str | None) -> Select[Any]:
-    """Return the query that locks what may go now, the oldest first, and leaves out what another sender locks."""
-    query = select(messages).where(messages.c.state == MessageState.PLANNED, messages.c.not_before_at <= now)
-    if channel:
-        query = query.where(messages.c.channel == channel)
-    return query.order_by(messages.c.not_before_at, messages.c.message_id).with_for_update(skip_locked=True)
-
-
-def _refuse(connection: Connection, refusals: Mapping[str, gate.Refused]) -> None:
-    if not refusals:
-        return
-    change = messages.update().where(messages.c.message_id == bindparam("which"))
-    change = change.values(state=bindparam("to"), reason=bindparam("why"))
-    rows = [{"which": one, "to": refused.state, "why": refused.reason.value} for one, refused in refusals.items()]
-    connection.execute(change, rows)
-
-
-def _take(
-    connection: Connection, rows: Sequence[Mapping[str, Any]], *, now: datetime, owner: str, lease_until: datetime
-) -> None:
-    if not rows:
-        return
-    change = messages.update().where(messages.c.message_id.in_([row["message_id"] for row in rows]))
-    values = {"state": MessageState.SENDING.value, "owner": owner, "lease_until": lease_until}
-    connection.execute(change.values(**values, attempts=messages.c.attempts + 1))
-    common = {"owner": owner, "started_at": now}
-    tries = [{"message_id": row["message_id"], "attempt_no": row["attempts"] + 1, **common} for row in rows]
-    connection.execute(attempts.insert(), tries)
-
-
-def _claimed(row: Mapping[str, Any], known: gate.Known) -> Claimed:
-    contact = known.contacts[row["customer_id"]]
-    same = {name: row[name] for name in Claimed._fields if name in row}
-    extra = {"attempt_no": row["attempts"] + 1, "address": contact[gate.ADDRESS_COLUMNS[row["channel"]]]}
-    facts = known.facts.get((row["as_of"], row["customer_id"]), "{}")
-    return Claimed(**same, **extra, contact=contact, facts=facts)
 
 
 def _is_mine(row: Any, result: Result, *, owner: str, allowed: frozenset[str]) -> bool:  # noqa: ANN401  a row has no type

@@ -13,7 +13,7 @@ from sqlalchemy import text as sql
 
 from winback.ledger.columns import Serial, String, bucket, day, instant, integer, text
 
-REVISION = "0001"
+REVISION = "0003"
 """The revision of the migrations this program works with; a test says it is their head."""
 
 VERSION_TABLE = "winback_version"
@@ -240,6 +240,7 @@ messages = Table(
     instant("accepted_at", optional=True),
     *(text(name, optional=True) for name in ("last_error", "owner")),
     instant("lease_until", optional=True),
+    Column("reserved_cost", Double, nullable=False, server_default="0"),
     UniqueConstraint("programme", "customer_id", "cycle", "step"),
     UniqueConstraint("address_hmac", "local_day"),
 )
@@ -263,6 +264,23 @@ attempts = Table(
     instant("finished_at", optional=True),
     *(text(name, optional=True) for name in ("outcome", "provider_id", "error")),
     sqlite_with_rowid=False,
+)
+
+spending = Table(
+    "spending",
+    METADATA,
+    text("scope", key=True),  # "night 2026-03-10", "month 2026-03"
+    integer("sends"),
+    Column("cost_micros", BigInteger, nullable=False),
+)
+
+signs_of_life = Table(
+    "signs_of_life",
+    METADATA,
+    text("customer_id", key=True),
+    text("behaviour", key=True),
+    instant("newest_at"),
+    instant("seen_at"),
 )
 
 switches = Table(

@@ -21,7 +21,7 @@ from winback.channels.outbox_pages import write_pages
 from winback.channels.registry import open_channels, outbox_of
 from winback.core.rendering import MessageFacts
 from winback.errors import GuardRefused, SendRefused, StoreUnavailable, TemplateError
-from winback.ledger import queue
+from winback.ledger import claims, queue
 from winback.ledger.schema import messages
 from winback.night.check import load_programmes
 from winback.night.render import (
@@ -130,7 +130,7 @@ class _Sender:
         for name, channel in self.channels.items():
             while not self.is_stopped:
                 with self.ledger.writing() as connection:
-                    claim = queue.claim(
+                    claim = claims.claim(
                         connection, limit=channel.max_batch, now=self.now, owner=self.owner, channel=name
                     )
                 self.is_stopped = claim.is_stopped
@@ -139,7 +139,7 @@ class _Sender:
                 self.counts.update({"refused": sum(claim.refused.values())} if claim.refused else {})
                 self.hand_over(claim.messages, channel)
 
-    def hand_over(self, claimed: Sequence[queue.Claimed], channel: Channel) -> None:
+    def hand_over(self, claimed: Sequence[claims.Claimed], channel: Channel) -> None:
         """Render one claim, make one call, record what became of each message."""
         ready: list[Prepared] = []
         results: list[queue.Result] = []
@@ -161,7 +161,7 @@ class _Sender:
             queue.record_results(connection, results, owner=self.owner, now=self.now)
         self.counts.update(Counter(result.outcome.value for result in results))
 
-    def outgoing(self, message: queue.Claimed) -> OutgoingMessage:
+    def outgoing(self, message: claims.Claimed) -> OutgoingMessage:
         """Return a claimed message, rendered.
 
         Raises
@@ -194,7 +194,7 @@ class _Sender:
             raise SendRefused("; ".join(faults))
         return self._addressed(message, rendered, kind=step.kind)
 
-    def _addressed(self, message: queue.Claimed, rendered: Rendered, *, kind: str) -> OutgoingMessage:
+    def _addressed(self, message: claims.Claimed, rendered: Rendered, *, kind: str) -> OutgoingMessage:
         contact = message.contact
         configured = getattr(self.project.config.channels, message.channel)
         base = self.project.config.business.public_base_url.rstrip("/")

@@ -1,0 +1,155 @@
+"""What the ledger knows now about the customers of some messages: the facts the gate goes by.
+
+Read inside the claiming transaction, after the messages are locked: whatever was committed up to here counts. As many
+queries as there are tables, however many messages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import func, or_, select
+
+from winback.ledger import signs_of_life
+from winback.ledger.refusals import PRECEDENCE
+from winback.ledger.schema import consents, contacts, cycles, decisions, loads, messages, suppressions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from winback.core.reasons import Reason
+    from winback.ledger.signs_of_life import Sign
+
+PURPOSE = "marketing"
+GRANTED = "granted"
+ADDRESS_COLUMNS = {"email": "email", "sms": "phone", "whatsapp": "phone"}
+UNSENT_STATES = ("planned", "suppressed", "expired", "cancelled", "held", "rejected")
+"""Every other state is, or may be, a message somebody got: it counts for the caps."""
+CAP_DAYS = 7
+_REASONS = {reason.value: reason for reason in PRECEDENCE}
+
+
+class Consent(NamedTuple):
+    """The newest word of a person about a channel."""
+
+    status: str
+    basis: str | None
+    recorded_at: datetime
+
+
+class Cycle(NamedTuple):
+    """A stored cycle."""
+
+    arm: str
+    lapsed_on: date
+    threshold_days: float | None
+    closed_on: date | None
+    close_reason: str | None
+
+    @property
+    def last_on(self) -> date:
+        """The last active day the plan knew of: the threshold before the lapse."""
+        return self.lapsed_on - timedelta(days=int(self.threshold_days or 0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What stands in the ledger now.
+
+    Attributes
+    ----------
+    contacts : by customer
+    suppressions : by (kind, key): channel, reason, programme of each that holds
+    consents : by (customer, channel)
+    cycles : by (programme, customer, cycle number)
+    facts : by (night, customer): the JSON of the decision
+    signs : by customer: what they did of late
+    recent : by customer: messages of the last seven days that went, or may have gone
+    held_sources : sources whose newest load is held
+    """
+
+    contacts: Mapping[str, Mapping[str, Any]]
+    suppressions: Mapping[tuple[str, str], list[tuple[str, Reason, str]]]
+    consents: Mapping[tuple[str, str], Consent]
+    cycles: Mapping[tuple[str, str, int], Cycle]
+    facts: Mapping[tuple[date, str], str]
+    signs: Mapping[str, list[Sign]]
+    recent: Mapping[str, int]
+    held_sources: frozenset[str]
+
+
+def read_known(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Known:
+    """Return what is known now about the customers and addresses of these messages."""
+    customers = sorted({row["customer_id"] for row in rows})
+    people = connection.execute(select(contacts).where(contacts.c.customer_id.in_(customers))).mappings()
+    return Known(
+        contacts={row["customer_id"]: dict(row) for row in people},
+        suppressions=_suppressions(connection, customers, [row["address_hmac"] for row in rows if row["address_hmac"]]),
+        consents=_consents(connection, customers),
+        cycles=_cycles(connection, customers),
+        facts=_facts(connection, rows, customers),
+        signs=signs_of_life.read_signs(connection, customers),
+        recent=_recent(connection, rows, customers),
+        held_sources=_held_sources(connection),
+    )
+
+
+def _suppressions(
+    connection: Connection, customers: Sequence[str], addresses: Sequence[str]
+) -> dict[tuple[str, str], list[tuple[str, Reason, str]]]:
+    columns = [suppressions.c[name] for name in ("kind", "key", "channel", "reason", "programme")]
+    about = or_(
+        (suppressions.c.kind == "customer") & suppressions.c.key.in_(customers),
+        (suppressions.c.kind == "address") & suppressions.c.key.in_(addresses),
+    )
+    found: dict[tuple[str, str], list[tuple[str, Reason, str]]] = {}
+    for kind, key, channel, reason, programme in connection.execute(
+        select(*columns).where(about, suppressions.c.lifted_at.is_(None))
+    ):
+        found.setdefault((kind, key), []).append((channel, _REASONS[reason], programme))
+    return found
+
+
+def _consents(connection: Connection, customers: Sequence[str]) -> dict[tuple[str, str], Consent]:
+    """Return the newest record by (customer, channel); of two at one instant the withdrawal wins."""
+    columns = [consents.c[name] for name in ("customer_id", "channel", "status", "basis", "recorded_at")]
+    query = select(*columns).where(consents.c.customer_id.in_(customers), consents.c.purpose == PURPOSE)
+    # The last one of each pair stays in the dictionary; "granted" sorts before "withdrawn".
+    rows = connection.execute(query.order_by(consents.c.recorded_at, consents.c.status))
+    return {(row.customer_id, row.channel): Consent(row.status, row.basis, row.recorded_at) for row in rows}
+
+
+def _cycles(connection: Connection, customers: Sequence[str]) -> dict[tuple[str, str, int], Cycle]:
+    columns = [cycles.c[name] for name in ("programme", "customer_id", "cycle_no", *Cycle._fields)]
+    query = select(*columns).where(cycles.c.customer_id.in_(customers))
+    return {tuple(row[:3]): Cycle(*row[3:]) for row in connection.execute(query)}
+
+
+def _facts(
+    connection: Connection, rows: Sequence[Mapping[str, Any]], customers: Sequence[str]
+) -> dict[tuple[date, str], str]:
+    nights = sorted({row["as_of"] for row in rows})
+    columns = decisions.c.as_of, decisions.c.customer_id, decisions.c.facts
+    query = select(*columns).where(decisions.c.as_of.in_(nights), decisions.c.customer_id.in_(customers))
+    return {(row.as_of, row.customer_id): row.facts for row in connection.execute(query)}
+
+
+def _recent(connection: Connection, rows: Sequence[Mapping[str, Any]], customers: Sequence[str]) -> dict[str, int]:
+    """Count the messages of the seven days that end with the newest night of these."""
+    newest = max(row["local_day"] for row in rows)
+    within = messages.c.local_day > newest - timedelta(days=CAP_DAYS), messages.c.local_day <= newest
+    query = select(messages.c.customer_id, func.count().label("sent")).where(
+        messages.c.customer_id.in_(customers), messages.c.state.not_in(UNSENT_STATES), *within
+    )
+    return {row.customer_id: row.sent for row in connection.execute(query.group_by(messages.c.customer_id))}
+
+
+def _held_sources(connection: Connection) -> frozenset[str]:
+    """Return the sources whose newest load is held."""
+    newest = select(loads.c.source, func.max(loads.c.as_of).label("as_of")).group_by(loads.c.source).subquery()
+    query = select(loads.c.source).join(newest, (loads.c.source == newest.c.source) & (loads.c.as_of == newest.c.as_of))
+    return frozenset(connection.scalars(query.where(loads.c.held.is_not(None))))
