@@ -178,6 +178,8 @@ class Limits(_Strict):
     """Most messages a night; the others are deferred."""
     max_cost_per_night: float = Field(default=500, ge=0)
     """Most money a night; messages that do not fit are deferred."""
+    max_cost_per_month: float | None = Field(default=None, ge=0)
+    """Most money a calendar month, over all its nights; nothing sets no limit."""
     per_contact: PerContact = PerContact()
     """Most messages to one person."""
 
@@ -224,6 +226,8 @@ class Configuration(_Strict):
     """How people are reached."""
     live: bool = False
     """Nothing leaves this machine unless this says true."""
+    only_to: list[str] = []
+    """For staging: the addresses, numbers and `@domains` a live system may write to; nothing means everybody."""
     limits: Limits = Limits()
     """Where a night stops."""
     guards: Guards = Guards()

@@ -308,8 +308,8 @@ def test_the_questions_are_asked_in_the_stated_order(ledger):
     expiries = [now - timedelta(minutes=1)] + [now + timedelta(days=2)] * 9
     _load(ledger, "orders", held="stale")
     terms = Terms(
-        countries=COUNTRIES, hours=OFFICE_HOURS, per_week=0, sources={"winback": {"orders"}}, returns={"winback": {"visit"}},
-        is_welcome=lambda _address: False,
+        countries=COUNTRIES, hours=OFFICE_HOURS, per_week=0, sources={"winback": {"orders"}},
+        returns={"winback": {"visit"}}, is_welcome=lambda _address: False,
     )  # fmt: skip
     with ledger.writing() as connection:
         connection.execute(schema.consents.delete())

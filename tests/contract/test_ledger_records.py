@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from winback.errors import StoreError
-from winback.ledger import diary, loads, parameters, schema, switches
+from winback.ledger import diary, loads, parameters, quarantined_rows, schema, switches
 from winback.ledger.engine import open_ledger
 from winback.ledger.loads import Load, Override
 from winback.ledger.parameters import Fit
@@ -84,15 +84,18 @@ def _refused(*digests: str, source: str = "orders", as_of: date = NIGHT) -> pd.D
 
 def test_a_refused_row_is_kept_once_whatever_the_night(ledger):
     with ledger.writing() as connection:
-        assert loads.write_quarantine(connection, _refused("x", "y")) == 2
-        assert loads.write_quarantine(connection, _refused("x", "z", as_of=NIGHT + timedelta(days=1))) == 1
-        assert loads.write_quarantine(connection, _refused("x", source="visits")) == 1
-        assert loads.count_quarantine(connection, NIGHT) == {
+        assert quarantined_rows.write_quarantine(connection, _refused("x", "y")) == 2
+        assert quarantined_rows.write_quarantine(connection, _refused("x", "z", as_of=NIGHT + timedelta(days=1))) == 1
+        assert quarantined_rows.write_quarantine(connection, _refused("x", source="visits")) == 1
+        assert quarantined_rows.count_quarantine(connection, NIGHT) == {
             ("orders", "email_invalid"): 2,
             ("visits", "email_invalid"): 1,
         }
-        assert loads.read_quarantine(connection, as_of=NIGHT, source="orders")["row_number"].tolist() == [1, 2]
-        assert len(loads.read_quarantine(connection)) == 4
+        assert quarantined_rows.read_quarantine(connection, as_of=NIGHT, source="orders")["row_number"].tolist() == [
+            1,
+            2,
+        ]
+        assert len(quarantined_rows.read_quarantine(connection)) == 4
 
 
 # --- fits ----------------------------------------------------------------------------------------------------------

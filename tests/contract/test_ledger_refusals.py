@@ -18,8 +18,8 @@ from winback.ledger import (
     diary,
     erasure,
     keys,
-    loads,
     people,
+    quarantined_rows,
     queue,
     refusals,
     schema,
@@ -300,7 +300,7 @@ def known(ledger):
         verdicts.queue_messages(connection, sent.assign(step=2, local_day=pd.Timestamp("2026-04-01")), pepper=PEPPER)
         held = pd.DataFrame({"source": "contacts", "row_number": [3], "column": "email", "rule": "email_invalid"})
         held = held.assign(masked_value="Zeb: zebulon@@", as_of=pd.Timestamp(NIGHT), digest="d")
-        loads.write_quarantine(connection, held)
+        quarantined_rows.write_quarantine(connection, held)
         refusals.suppress(connection, Target("sms", customer_id=me), ACT, pepper=PEPPER, reason=Reason.OPTED_OUT)
         signs_of_life.note_signs(connection, [Sign(me, "purchase", NOW, NOW)])
         switches.press(connection, at=NOW, by="ann")
@@ -421,7 +421,7 @@ def test_forgetting_twice_or_somebody_unknown_harms_nothing(known):
 def test_a_short_id_blanks_no_strangers_values(known):
     with known.writing() as connection:
         held = pd.DataFrame({"source": "contacts", "row_number": [9], "column": "email", "rule": "r", "digest": "e"})
-        loads.write_quarantine(connection, held.assign(masked_value="cy-rus@", as_of=pd.Timestamp(NIGHT)))
+        quarantined_rows.write_quarantine(connection, held.assign(masked_value="cy-rus@", as_of=pd.Timestamp(NIGHT)))
     _forget(known, "cy")
     with known.reading() as connection:
         found = bulk.read_frame(connection, select(schema.quarantine.c.masked_value))

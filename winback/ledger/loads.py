@@ -1,19 +1,18 @@
-"""What was read from the sources, night by night: counts, what was refused, what a person let through."""
+"""What was read from the sources, night by night: counts, and what a person let through."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from winback.ledger import bulk, diary
+from winback.ledger import diary
 from winback.ledger.connections import new_insert
-from winback.ledger.schema import loads, overrides, quarantine
+from winback.ledger.schema import loads, overrides
 
 if TYPE_CHECKING:
     from datetime import date, datetime
 
-    import pandas as pd
     from sqlalchemy import Connection, Select
 
 MEDIAN_LOADS = 14
@@ -71,32 +70,6 @@ def newest_watermark(connection: Connection, source: str, *, before: date | None
     if before is not None:
         query = query.where(loads.c.as_of < before)
     return connection.scalar(query.order_by(loads.c.as_of.desc()).limit(1))
-
-
-def write_quarantine(connection: Connection, frame: pd.DataFrame) -> int:
-    """Store refused rows and return how many are new.
-
-    Parameters
-    ----------
-    frame : ``source, row_number, column, rule, masked_value, as_of, digest``; the digest tells a row from its like
-    """
-    return bulk.insert_new(connection, quarantine, frame)
-
-
-def read_quarantine(connection: Connection, *, as_of: date | None = None, source: str | None = None) -> pd.DataFrame:
-    """Return refused rows in the order of their files."""
-    query = select(quarantine).order_by(quarantine.c.source, quarantine.c.row_number, quarantine.c.digest)
-    conditions = {"as_of": as_of, "source": source}
-    return bulk.read_frame(
-        connection, query.where(*(quarantine.c[name] == value for name, value in conditions.items() if value))
-    )
-
-
-def count_quarantine(connection: Connection, as_of: date) -> dict[tuple[str, str], int]:
-    """Return how many rows were refused on a night, by (source, rule)."""
-    by = quarantine.c.source, quarantine.c.rule
-    query = select(*by, func.count()).where(quarantine.c.as_of == as_of).group_by(*by).order_by(*by)
-    return {(source, rule): count for source, rule, count in connection.execute(query)}
 
 
 def allow(connection: Connection, override: Override) -> bool:

@@ -16,14 +16,12 @@ import pandas as pd
 
 from winback.core import arbitration, candidates, ladder, permission
 from winback.core.buckets import bounds
-from winback.core.country_rules import CountryRules, load_country_rules
 from winback.core.digest import digest
 from winback.core.matching import is_among, places, values_of
-from winback.core.send_hours import SendHours, load_send_hours
 from winback.core.sending_frequency import ANSWERS, sending_days_per_day
 from winback.ledger import cycles, people, switches
 from winback.night.assess import Fits, kept_rhythms, rhythms
-from winback.settings import data_directory
+from winback.night.dated_rules import read_rules
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -75,23 +73,10 @@ class Draft:
     digests: dict[str, int]
 
 
-def read_rules(night: Night) -> tuple[SendHours, CountryRules]:
-    """Return the dated rules: the project's own ``rules/`` where it has them, else those winback ships."""
-
-    def text(name: str) -> tuple[str, str]:
-        own = night.project.root / "rules" / name
-        file = own if own.is_file() else data_directory() / "rules" / name
-        return file.read_text(encoding="utf-8"), f"rules/{name}"
-
-    hours_text, hours_file = text("quiet_hours.yaml")
-    countries_text, countries_file = text("countries.yaml")
-    return load_send_hours(hours_text, file=hours_file), load_country_rules(countries_text, file=countries_file)
-
-
 def set_scene(night: Night, fits: Fits, *, held: Collection[str], is_assessed: bool = False) -> Scene:
     """Read what every shard needs."""
     config = night.project.config
-    hours, country_rules = read_rules(night)
+    hours, country_rules = read_rules(night.project)
     with night.ledger.reading() as connection:
         nights = cycles.nights_before(connection, night.as_of)
         present = people.count_contacts(connection)["present"]

@@ -14,7 +14,7 @@ import pandas as pd
 from sqlalchemy import func, select
 
 from winback.core.reasons import Reason
-from winback.ledger import cycles, loads
+from winback.ledger import cycles, quarantined_rows
 from winback.ledger.schema import suppressions
 from winback.reports import threshold_groups
 
@@ -57,7 +57,7 @@ def thresholds(night: Night) -> list[dict[str, Any]]:
 def refused_rows(ledger: Ledger, as_of: date) -> list[dict[str, Any]]:
     """Return how many rows were refused for a business day: source, rule, rows."""
     with ledger.reading() as connection:
-        counts = loads.count_quarantine(connection, as_of)
+        counts = quarantined_rows.count_quarantine(connection, as_of)
     return [{"source": source, "rule": rule, "rows": rows} for (source, rule), rows in counts.items()]
 
 

@@ -22,7 +22,7 @@ from winback.core.feed_guards import Hold, day_ends_at
 from winback.core.row_rules import STANDARD_BEHAVIOURS
 from winback.core.sieve import faults_frame, mask
 from winback.errors import SourceError, SourceUnavailable
-from winback.ledger import loads, people, refusals
+from winback.ledger import loads, people, quarantined_rows, refusals
 from winback.ledger.loads import Load, Override
 from winback.night.check import read_programmes
 from winback.night.judge_feeds import accepted_holds, judge_feed
@@ -247,7 +247,7 @@ def _record(connection: Connection, work: Work, *, as_of: date, now: datetime, a
     """Write down what was read of a source, its bad rows, and who let it through."""
     feed, hold, carried = work.feed, work.hold, work.carried
     if feed is not None and len(feed.faults):
-        loads.write_quarantine(connection, _quarantine(work.name, feed.faults, as_of=as_of, pepper=pepper))
+        quarantined_rows.write_quarantine(connection, _quarantine(work.name, feed.faults, as_of=as_of, pepper=pepper))
     for kind in work.accepted:
         reason = f"--accept {kind}:{work.name}:{as_of}"
         loads.allow(connection, Override(work.name, as_of, kind, actor, now, reason))

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from winback.ledger import loads
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from sqlalchemy import Connection
 
     from winback.core.policy import Programme
     from winback.night.opening import Night
+    from winback.settings import Project
 
 PEOPLE = ("contacts", "consents")
 UNREAD = "unread"
@@ -52,6 +53,17 @@ def missing_behaviours(held: Mapping[str, Collection[str]]) -> frozenset[str] | 
     if not held.keys().isdisjoint(PEOPLE) or not all(held.values()):
         return None
     return frozenset().union(*held.values())
+
+
+def sources_of(connection: Connection, project: Project, programmes: Iterable[Programme]) -> dict[str, frozenset[str]]:
+    """Return for each programme the sources it would decide wrongly without; its own and those that may deliver any."""
+    delivered = {one.name: _behaviours(connection, one.name, one.behaviour) for one in project.config.sources.events}
+    return {
+        programme.programme: frozenset(
+            {*PEOPLE} | {name for name, given in delivered.items() if not given or given & _behaviours_of(programme)}
+        )
+        for programme in programmes
+    }
 
 
 def may_learn(night: Night, behaviours: Collection[str]) -> set[str]:
