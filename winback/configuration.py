@@ -127,6 +127,8 @@ class EmailChannel(_Strict):
     """Where messages go; `outbox` keeps them on this machine."""
     sender: str = Field(alias="from", min_length=3)
     """The sender people see, e.g. `Acme <hello@acme.example>`."""
+    people_per_request: int = Field(default=200, ge=1, le=1000)
+    """Most people one request to SendGrid carries; a lost answer leaves that many messages unknown."""
 
 
 class SmsChannel(_Strict):
@@ -142,11 +144,29 @@ class SmsChannel(_Strict):
     """What one part of a text costs."""
 
 
+ContentValue = Literal["name", "text", "act", "unsubscribe", "preferences"]
+
+
+class WhatsAppContent(_Strict):
+    """A WhatsApp template the vendor holds and WhatsApp has approved."""
+
+    sid: str = Field(pattern=r"^HX[0-9a-fA-F]{32}$")
+    """The template's id at Twilio (its ContentSid)."""
+    variables: dict[Annotated[str, Field(pattern=r"^[0-9]{1,3}$")], ContentValue] = {}
+    """Number of a variable -> what stands there: the person's `name`, the whole `text`, or a link."""
+
+
 class WhatsAppChannel(_Strict):
     """WhatsApp, by templates the vendor has approved."""
 
+    model_config = ConfigDict(populate_by_name=True)
+
     provider: Literal["outbox", "twilio"] = "outbox"
     """Where messages go; `outbox` keeps them on this machine."""
+    sender: str = Field(default="", alias="from")
+    """The number of the business; without it a Messaging Service picks one (`TWILIO_MESSAGING_SERVICE_SID`)."""
+    contents: dict[str, WhatsAppContent] = {}
+    """Name of a file in `templates/` -> the vendor's template that is sent in its place."""
     price_per_message: float = Field(default=0.05, ge=0)
     """What one message costs."""
 

@@ -112,6 +112,10 @@ class LocalOutbox:
         body = mail_body if message.rendered.channel == "email" else text_body
         return Prepared(message=message, request=body(message))
 
+    def calls(self, batch: Sequence[Prepared]) -> list[list[Prepared]]:
+        """Return the batch as one call."""
+        return [list(batch)] if batch else []
+
     def send(self, batch: Sequence[Prepared], *, now: datetime) -> list[SendResult]:
         """Store a batch in one transaction; a message that is there already stays as it was."""
         rows = [_row(prepared, now) for prepared in batch]

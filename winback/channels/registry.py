@@ -1,18 +1,23 @@
-"""Which provider carries which channel. Without ``live: true`` it is always the local outbox."""
+"""Which provider carries which channel. Without ``live: true`` it is always the local outbox.
 
+A provider's file, and with it the vendor's package, is loaded when a channel asks for it.
+"""
+
+# ruff: noqa: PLC0415  vendors' packages are loaded only where they are used
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from winback.channels.local_outbox import LocalOutbox
+from winback.channels.provider_settings import ProviderSettings
 from winback.errors import Fault, SettingsError
 
 if TYPE_CHECKING:
-    from winback.channels import Channel
-    from winback.settings import Project
+    from collections.abc import Callable
 
-PROVIDERS = ("outbox",)
-"""Every provider there is a file for."""
+    from winback.channels import Channel
+    from winback.channels.transport import Transport
+    from winback.settings import Project
 
 
 def outbox_of(project: Project) -> LocalOutbox:
@@ -20,25 +25,101 @@ def outbox_of(project: Project) -> LocalOutbox:
     return LocalOutbox(project.var / "outbox")
 
 
-def open_channels(project: Project) -> dict[str, Channel]:
+def open_channels(project: Project, transport: Transport | None = None) -> dict[str, Channel]:
     """Return the provider of each channel winback.yaml sets up, by the channel's name.
+
+    Parameters
+    ----------
+    project : read
+    transport : to the providers; default one of its own, shared by all of them
 
     Raises
     ------
     SettingsError
-        If ``live: true`` asks for a provider that this version cannot reach.
+        If ``live: true`` asks for a provider whose settings are missing or wrong: all of them, by variable.
     """
     outbox = outbox_of(project)
-    channels: dict[str, Channel] = {}
+    asked = {name: getattr(project.config.channels, name) for name in ("email", "sms", "whatsapp")}
+    providers = {name: channel.provider for name, channel in asked.items() if channel is not None}
+    if not project.config.live:
+        return dict.fromkeys(providers, outbox)
+    settings = ProviderSettings(project.environment)
+    opened: dict[str, Channel] = {"outbox": outbox}
     faults = []
-    for name in ("email", "sms", "whatsapp"):
-        configured = getattr(project.config.channels, name)
-        if configured is None:
-            continue
-        if project.config.live and configured.provider not in PROVIDERS:
-            what = f"provider {configured.provider!r} cannot be reached by this version: use outbox, or set live: false"
+    for name, provider in providers.items():
+        if provider not in OPENERS and provider != "outbox":
+            what = f"provider {provider!r} cannot be reached by this version: use outbox, or set live: false"
             faults.append(Fault("winback.yaml", 0, f"channels.{name}.provider", what))
-        channels[name] = outbox
+    if OPENERS.keys() & providers.values():
+        from winback.channels.transport import Transport as RealTransport
+
+        way_out = transport or RealTransport()
+        for provider in sorted(OPENERS.keys() & providers.values()):
+            channel = OPENERS[provider](project, settings, way_out)
+            if channel is not None:
+                opened[provider] = channel
+    faults += settings.faults
     if faults:
         raise SettingsError(faults)
-    return channels
+    return {name: opened[provider] for name, provider in providers.items()}
+
+
+def _sendgrid(project: Project, settings: ProviderSettings, transport: Transport) -> Channel | None:
+    from winback.channels.sendgrid_mail import BASE_URL, SendGridMail
+
+    key = settings.key("SENDGRID_API_KEY")
+    base_url = settings.base_url("SENDGRID_BASE_URL", BASE_URL)
+    email = project.config.channels.email
+    if settings.faults or email is None:
+        return None
+    return SendGridMail(api_key=key, base_url=base_url, transport=transport, max_batch=email.people_per_request)
+
+
+def _smtp(project: Project, settings: ProviderSettings, transport: Transport) -> Channel | None:
+    from winback.channels.smtp_mail import SmtpMail, smtp_server
+
+    del project
+    url = settings.key("SMTP_URL")
+    if settings.faults:
+        return None
+    try:
+        server = smtp_server(url)
+    except ValueError as problem:
+        settings.fault("SMTP_URL", str(problem))
+        return None
+    return SmtpMail(server, transport=transport)
+
+
+def _twilio(project: Project, settings: ProviderSettings, transport: Transport) -> Channel | None:
+    from winback.channels.twilio_texts import BASE_URL, TwilioTexts
+
+    account = settings.sid("TWILIO_ACCOUNT_SID")
+    # An API key can be taken back alone; the account's token signs callbacks, too.
+    if settings.has("TWILIO_API_KEY") or settings.has("TWILIO_API_SECRET"):
+        username, password = settings.key("TWILIO_API_KEY"), settings.key("TWILIO_API_SECRET")
+    else:
+        username, password = account, settings.key("TWILIO_AUTH_TOKEN")
+    base_url = settings.base_url("TWILIO_BASE_URL", BASE_URL)
+    service = settings.sid("TWILIO_MESSAGING_SERVICE_SID", is_needed=False)
+    whatsapp = project.config.channels.whatsapp
+    if whatsapp and whatsapp.provider == "twilio" and not whatsapp.sender and not service:
+        settings.fault("TWILIO_MESSAGING_SERVICE_SID", "is not set, and channels.whatsapp has no `from`: set one")
+    if settings.faults:
+        return None
+    return TwilioTexts(
+        account_sid=account,
+        username=username,
+        password=password,
+        transport=transport,
+        base_url=base_url,
+        messaging_service_sid=service,
+        contents=whatsapp.contents if whatsapp else {},
+    )
+
+
+OPENERS: dict[str, Callable[[Project, ProviderSettings, Transport], Channel | None]] = {
+    "sendgrid": _sendgrid,
+    "smtp": _smtp,
+    "twilio": _twilio,
+}
+"""How each provider beside the local outbox is opened."""

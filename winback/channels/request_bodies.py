@@ -7,6 +7,7 @@ personalization, or anything about a person in a field the vendor keeps as non-p
 
 from __future__ import annotations
 
+import json
 import re
 from email.utils import parseaddr
 from functools import lru_cache
@@ -18,13 +19,19 @@ from winback.core.templates import clean
 from winback.errors import SendRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from winback.channels import OutgoingMessage
+    from winback.configuration import ContentValue
 
 LONGEST_ADDRESS = 254
 
+_MESSAGE_ID = re.compile(r"[0-9a-f]{32}")
 _MAILBOX = re.compile(r"[!-?A-~]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _TEXT_SENDER = re.compile(r"\+[1-9][0-9]{6,14}|[0-9]{3,8}|(?=.*[A-Za-z])[A-Za-z0-9 ]{1,11}")
+# WhatsApp refuses these in a variable.
+_NOT_IN_CONTENT = re.compile(r"[\n\r\t]| {5}")
 _UNWELCOME_IN_NAMES = str.maketrans(";,", "  ")
 
 
@@ -97,6 +104,40 @@ def text_body(message: OutgoingMessage) -> dict[str, Any]:
     if message.status_callback:
         form["StatusCallback"] = message.status_callback
     return form
+
+
+def is_message_id(value: str) -> bool:
+    """Return whether a text is one of our opaque ids: nothing else may be told to a vendor, or believed of one."""
+    return _MESSAGE_ID.fullmatch(value) is not None
+
+
+def content_variables(message: OutgoingMessage, variables: Mapping[str, ContentValue]) -> str:
+    """Return the values of a WhatsApp template the vendor holds, as the JSON it asks for.
+
+    Parameters
+    ----------
+    message : gives the values
+    variables : number of the variable -> what stands there
+
+    Raises
+    ------
+    SendRefused
+        If a value is empty or cannot stand in such a template.
+    """
+    links = message.rendered.links
+    known: dict[ContentValue, str] = {
+        "name": clean(message.name),
+        "text": message.rendered.text,
+        "act": links["act"],
+        "unsubscribe": links["unsubscribe"],
+        "preferences": links["preferences"],
+    }
+    values = {number: known[meaning].strip() for number, meaning in variables.items()}
+    for number, value in values.items():
+        _require(value != "", f"the content's variable {number} ({variables[number]}) is empty for this person")
+        is_plain = not _NOT_IN_CONTENT.search(value)
+        _require(is_plain, f"the content's variable {number} holds a line break or a long gap")
+    return json.dumps(values, ensure_ascii=False)
 
 
 @lru_cache(maxsize=64)

@@ -150,8 +150,10 @@ class _Sender:
             except (SendRefused, TemplateError) as problem:
                 refused = SendResult(message_id=message.message_id, outcome=Outcome.REFUSED, error=str(problem))
                 results.append(_recorded(refused, attempt_no=message.attempt_no, provider=channel.name))
-        sent = channel.send(ready, now=self.now) if ready else []
-        for prepared, result in zip(ready, sent, strict=True):
+        calls = channel.calls(ready)
+        sent = [result for call in calls for result in channel.send(call, now=self.now)]
+        posted = [prepared for call in calls for prepared in call]
+        for prepared, result in zip(posted, sent, strict=True):
             attempt_no = attempts[result.message_id]
             rendered = prepared.message.rendered
             later = self.now + timedelta(seconds=result.retry_after_seconds or DEFERRED_FOR.total_seconds())
