@@ -419,7 +419,9 @@ def test_a_locks_name_cannot_leave_the_folder(tmp_path):
 # --- what a sender may import ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", ["engine", "schema", "queue", "refusals", "switches", "diary", "parameters"])
+@pytest.mark.parametrize(
+    "module", ["engine", "schema", "queue", "refusals", "switches", "diary", "parameters", "receipts"]
+)
 def test_the_senders_modules_import_neither_pandas_nor_prefect(module):
     program = (
         f"import sys, winback.ledger.{module}; "

@@ -21,6 +21,7 @@ from winback.ledger import (
     people,
     quarantined_rows,
     queue,
+    receipts,
     refusals,
     schema,
     signs_of_life,
@@ -311,6 +312,8 @@ def known(ledger):
         error = "550 zeb.quartermain@example.com unknown"
         result = queue.Result(claim.messages[0].message_id, 1, queue.Outcome.REJECTED, "p", "vendor-id-of-zeb", error)
         assert queue.record_results(connection, [result], owner="s1", now=NOW) == []
+        told = receipts.Receipt(result.message_id, "p", "refused", NOW, "vendor-id-of-zeb", detail=error)
+        receipts.record_receipts(connection, [told], now=NOW, today=NIGHT, pepper=PEPPER)
     return ledger
 
 
@@ -346,6 +349,7 @@ def test_nothing_of_a_forgotten_person_stays_in_any_table_or_page(known, backend
         "signs_of_life": 1,
         "quarantine": 1,
         "attempts": 1,
+        "receipts": 1,
         "cycles": 1,
         "steps": 1,
         "decisions": 1,

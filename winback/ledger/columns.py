@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BigInteger, Column, Date, DateTime, Integer, SmallInteger, Text, TypeDecorator
+from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, SmallInteger, Text, TypeDecorator
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
@@ -58,6 +58,11 @@ def instant(name: str, *, key: bool = False, optional: bool = False) -> Column[d
 def integer(name: str, *, key: bool = False, optional: bool = False) -> Column[int]:
     """Return a column of whole numbers."""
     return Column(name, Integer, primary_key=key, nullable=optional)
+
+
+def flag(name: str) -> Column[bool]:
+    """Return a column of yes or no."""
+    return Column(name, Boolean, nullable=False)
 
 
 def bucket(*, index: bool = False) -> Column[int]:

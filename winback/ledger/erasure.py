@@ -21,6 +21,7 @@ from winback.ledger.schema import (
     decisions,
     messages,
     quarantine,
+    receipts,
     signs_of_life,
     steps,
     suppressions,
@@ -92,7 +93,10 @@ def _cut_loose(connection: Connection, customer_id: str, pseudonym: str) -> dict
     count = {
         "attempts": connection.execute(
             attempts.update().where(attempts.c.message_id.in_(theirs)).values(no_trace)
-        ).rowcount
+        ).rowcount,
+        "receipts": connection.execute(
+            receipts.update().where(receipts.c.message_id.in_(theirs)).values(provider_id=None, detail="")
+        ).rowcount,
     }
     waiting = messages.update().where(messages.c.customer_id == customer_id, messages.c.state == "planned")
     connection.execute(waiting.values(state="cancelled", reason=Reason.ERASED.value))

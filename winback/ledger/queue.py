@@ -35,6 +35,7 @@ class MessageState(StrEnum):
     DELIVERED = "delivered"
     BOUNCED = "bounced"
     UNDELIVERED = "undelivered"
+    DROPPED = "dropped"
     UNKNOWN = "unknown"
     ABANDONED = "abandoned"
     REJECTED = "rejected"

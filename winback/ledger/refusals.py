@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, case, or_, select
 
 from winback.core.reasons import Reason
 from winback.ledger import diary, keys
@@ -29,6 +29,9 @@ PRECEDENCE = (Reason.ERASED, Reason.COMPLAINED, Reason.OPTED_OUT, Reason.INVALID
 LIFTABLE = (Reason.OPTED_OUT, Reason.SUNSETTED)
 """What the person's own act can take back; the others take an operator who knows why."""
 
+STOP_WORD = "stop_word"
+"""The source of what a text with a stop word took; START gives back this and nothing else."""
+
 _KEY_COLUMNS = {"email": contacts.c.email_hmac, "sms": contacts.c.sms_hmac, "whatsapp": contacts.c.whatsapp_hmac}
 _REASONS = {reason.value: reason for reason in PRECEDENCE}
 _BLOCK = 1000
@@ -38,11 +41,13 @@ class Target(NamedTuple):
     """Whom a refusal is about: one person, by address, by customer id, or both.
 
     ``address`` is normalised: the comparison form of an e-mail address, or E.164. ``channel`` None means every one.
+    ``address_key`` is the keyed hash of an address on ``channel``, where only that is known any more.
     """
 
     channel: str | None = None
     address: str | None = None
     customer_id: str | None = None
+    address_key: str | None = None
 
 
 class Act(NamedTuple):
@@ -103,6 +108,7 @@ def suppress(
     if reason is Reason.INVALID_ADDRESS:
         entries = [entry for entry in entries if entry[1] == "address"]
     written = _add(connection, entries, act, reason=reason, programme=programme)
+    _renew(connection, entries, act, reason=reason, programme=programme)
     after = {"channel": target.channel or ALL, "reason": reason, "source": act.source, "programme": programme}
     _note(connection, "suppress", target, act, pepper=pepper, after={**after, "new": written})
     return written
@@ -124,12 +130,13 @@ def sunset(
     return count
 
 
-def lift(connection: Connection, target: Target, act: Act, *, pepper: bytes) -> int:
+def lift(connection: Connection, target: Target, act: Act, *, pepper: bytes, source: str | None = None) -> int:
     """Take refusals back because the person did something newer that says so; return how many were lifted.
 
     Only ever called for an act of the person (START, a confirmed sign-up, the preference page), never for an import.
     A refusal recorded at the same instant, or later, stays; so do complaints, erasures and dead addresses. An act on
-    one channel lifts nothing that was said about all of them.
+    one channel lifts nothing that was said about all of them. With ``source``, only what came from there is lifted:
+    :data:`STOP_WORD` for START.
     """
     about = [and_(*_matches(entry)) for entry in _entries(connection, target, pepper=pepper)]
     change = suppressions.update().where(
@@ -138,6 +145,8 @@ def lift(connection: Connection, target: Target, act: Act, *, pepper: bytes) -> 
         suppressions.c.lifted_at.is_(None),
         suppressions.c.created_at < act.at,
     )
+    if source is not None:
+        change = change.where(suppressions.c.source == source)
     lifted = int(connection.execute(change.values(lifted_at=act.at)).rowcount)
     if lifted:
         after = {"channel": target.channel or ALL, "source": act.source, "lifted": lifted}
@@ -175,12 +184,14 @@ def erased_among(connection: Connection, customer_ids: Sequence[str], *, pepper:
 
 def _entries(connection: Connection, target: Target, *, pepper: bytes) -> Iterator[tuple[str, str, str]]:
     """Yield (channel, kind, key) of every suppression that is about the target."""
-    if not (target.address or target.customer_id):
+    if not (target.address or target.customer_id or (target.address_key and target.channel)):
         message = "a refusal needs an address or a customer id"
         raise ValueError(message)
     channels = [target.channel] if target.channel else list(keys.CHANNELS)
     address = target.address or ""
     given = {one: keys.address_key(pepper, one, address) for one in channels if address and _fits(one, address)}
+    if target.address_key and target.channel:
+        given[target.channel] = target.address_key
     query = select(contacts.c.customer_id, *(_KEY_COLUMNS[channel] for channel in channels))
     if target.customer_id:
         query = query.where(contacts.c.customer_id == target.customer_id)
@@ -225,14 +236,38 @@ def _add(
         for channel, kind, key in dict.fromkeys(entries)
     ]
     statement = new_insert(connection, suppressions)
-    renewed = {name: statement.excluded[name] for name in ("effective_on", "created_at", "source")}
+    renewed = {name: statement.excluded[name] for name in ("effective_on", "source")}
+    # Events come in any order: the newest no is the one that a yes has to be newer than.
+    newest = case(
+        (statement.excluded.created_at > suppressions.c.created_at, statement.excluded.created_at),
+        else_=suppressions.c.created_at,
+    )
     statement = statement.on_conflict_do_update(
         index_elements=["channel", "kind", "key", "reason", "programme"],
-        set_={**renewed, "lifted_at": None},
+        set_={**renewed, "created_at": newest, "lifted_at": None},
         where=suppressions.c.lifted_at.is_not(None),
     )
     blocks = (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
     return sum(insert_counted(connection, statement.values(block)) for block in blocks)
+
+
+def _renew(
+    connection: Connection,
+    entries: Iterable[tuple[str, str, str]],
+    act: Act,
+    *,
+    reason: Reason,
+    programme: str | None,
+) -> None:
+    """Let a refusal that is repeated count from its newest time, and by what START cannot take back."""
+    about = [and_(*_matches(entry)) for entry in entries]
+    if not about:
+        return
+    same = or_(*about), suppressions.c.reason == reason.value, suppressions.c.programme == (programme or "")
+    in_force = suppressions.update().where(*same, suppressions.c.lifted_at.is_(None))
+    connection.execute(in_force.where(suppressions.c.created_at < act.at).values(created_at=act.at))
+    if act.source != STOP_WORD:
+        connection.execute(in_force.where(suppressions.c.source == STOP_WORD).values(source=act.source))
 
 
 def _note(
@@ -241,6 +276,8 @@ def _note(
     """Tell the audit log, which must never know the person: by keyed hash."""
     if target.customer_id:
         subject = keys.customer_key(pepper, target.customer_id)
+    elif target.address_key:
+        subject = target.address_key
     else:
         channel = target.channel or ("email" if "@" in str(target.address) else "sms")
         subject = keys.address_key(pepper, channel, str(target.address))

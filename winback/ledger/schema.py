@@ -11,7 +11,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Date, Double, ForeignKey, Index, Integer, MetaData, Table, UniqueConstraint
 from sqlalchemy import text as sql
 
-from winback.ledger.columns import Serial, String, bucket, day, instant, integer, text
+from winback.ledger.columns import Serial, String, bucket, day, flag, instant, integer, text
 
 REVISION = "0003"
 """The revision of the migrations this program works with; a test says it is their head."""
@@ -240,11 +240,14 @@ messages = Table(
     instant("accepted_at", optional=True),
     *(text(name, optional=True) for name in ("last_error", "owner")),
     instant("lease_until", optional=True),
+    # How far the receipts have brought it: the furthest of their kinds, and when it arrived.
+    text("progress", optional=True),
+    instant("delivered_at", optional=True),
     Column("reserved_cost", Double, nullable=False, server_default="0"),
     UniqueConstraint("programme", "customer_id", "cycle", "step"),
     UniqueConstraint("address_hmac", "local_day"),
 )
-_PLANNED, _SENDING = sql("state = 'planned'"), sql("state = 'sending'")
+_PLANNED, _SENDING, _UNKNOWN = sql("state = 'planned'"), sql("state = 'sending'"), sql("state = 'unknown'")
 Index(
     "ix_messages_due",
     messages.c.not_before_at,
@@ -253,6 +256,7 @@ Index(
     postgresql_where=_PLANNED,
 )
 Index("ix_messages_owner", messages.c.owner, sqlite_where=_SENDING, postgresql_where=_SENDING)
+Index("ix_messages_unknown", messages.c.message_id, sqlite_where=_UNKNOWN, postgresql_where=_UNKNOWN)
 
 attempts = Table(
     "attempts",
@@ -266,6 +270,26 @@ attempts = Table(
     sqlite_with_rowid=False,
 )
 
+receipts = Table(
+    "receipts",
+    METADATA,
+    # No foreign key: what a provider says about a message that is not in the table is kept, and counted.
+    text("message_id", key=True),
+    text("kind", key=True),
+    instant("occurred_at", key=True),
+    text("code", key=True),  # '' where the provider names none
+    text("provider"),
+    text("provider_id", optional=True),
+    instant("received_at"),
+    text("detail"),
+    flag("is_machine"),
+    text("consequence", optional=True),
+    # Why it is not worked into its message yet: "stray" (there is none), "sending" (its sender may still be at work).
+    text("pending", optional=True),
+    sqlite_with_rowid=False,
+)
+_PENDING = sql("pending IS NOT NULL")
+Index("ix_receipts_pending", receipts.c.message_id, sqlite_where=_PENDING, postgresql_where=_PENDING)
 spending = Table(
     "spending",
     METADATA,
@@ -302,6 +326,16 @@ audit = Table(
     instant("at"),
     *(text(name) for name in ("actor", "action", "subject")),
     *(text(name, optional=True) for name in ("before", "after")),
+    text("line_hash", optional=True),  # over the hash of the line before and everything in this one
 )
 
 meta = Table("meta", METADATA, text("key", key=True), text("value"))
+
+epochs = Table(
+    "epochs",
+    METADATA,
+    Column("counter", Integer, primary_key=True, autoincrement=False),
+    text("token"),
+    instant("opened_at"),
+    text("opened_by"),
+)
