@@ -73,13 +73,14 @@ def deliver_due(project: str) -> dict[str, int]:
 
 @task(retries=0, cache_policy=NO_CACHE, persist_result=False)
 def settle_messages(project: str) -> dict[str, int]:
-    """Let what can no longer be sent expire.
+    """Apply receipts, and settle or give up what is in doubt.
 
     Returns
     -------
     messages by state
     """
-    with open_project_ledger(open_project(project)) as ledger:
-        counts = {state: int(count) for state, count in settle(ledger, now=wall_clock()).items()}
+    opened, now = open_project(project), wall_clock()
+    with open_project_ledger(opened) as ledger:
+        counts = dict(settle(ledger, now=now, today=opened.business_date(now)).states)
     get_run_logger().info("settled %s", counts)
     return counts

@@ -368,6 +368,25 @@ def test_start_gives_back_no_sunset_and_no_word_on_another_channel(ledger):
     assert {one.channel for one in held if one.reason is Reason.OPTED_OUT} == {"sms"}
 
 
+def test_what_was_effective_at_once_is_not_made_effective_again_when_the_message_settles(ledger):
+    rows.populate(ledger, "a")
+    _claim(ledger)
+    _record(ledger, _receipt("a", "unsubscribed"))
+    with ledger.writing() as connection:
+        act = Act(_at(2), NIGHT, "preferences", "web")
+        assert refusals.lift(connection, Target("email", customer_id="a"), act, pepper=PEPPER) == 2
+    assert _settle(ledger).moved == 1
+    assert _holds(ledger, "a") == [], "the person has changed their mind since"
+
+
+def test_the_newest_no_counts_even_when_an_older_one_comes_later(ledger):
+    _sent(ledger, "a")
+    for kind, minutes in (("stopped", 3), ("started", 4), ("stopped", 1)):
+        _record(ledger, _receipt("a", kind, minutes))
+    with ledger.reading() as connection:
+        assert set(connection.scalars(select(schema.suppressions.c.created_at))) == {_at(3)}
+
+
 # --- any order -----------------------------------------------------------------------------------------------------
 
 TOLD = st.tuples(

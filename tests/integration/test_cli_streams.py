@@ -86,7 +86,9 @@ SPOKEN = {
     f"plan --as-of {DAY}": PLAN_KEYS,
     f"run --as-of {DAY} --allow-backdated": RUN_KEYS,
     "deliver": {"messages"},
-    "settle": {"messages"},
+    "settle": {
+        *("messages", "moved", "abandoned", "accepted_without_event", "events_without_row", "unknown_by_age"),
+    },
     "explain c001": {"customer_id", "as_of", "action", "reason", "sentence", "steps", "history"},
     "preview survey --customer c001": {"characters", "segments", "price"},
     "suppress c002": {"new"},

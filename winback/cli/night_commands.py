@@ -211,15 +211,23 @@ def deliver() -> Answer:
 
 
 def settle() -> Answer:
-    """Let what can no longer be sent expire, and count the messages by state."""
+    """Apply receipts, settle or give up what is in doubt, and count the messages by state."""
     from winback.night.pepper import open_project_ledger
     from winback.night.settle import settle as settle_messages
 
-    project = session().project()
+    project, now = session().project(), session().started_at
     ledger = open_project_ledger(project)
     try:
-        counts = settle_messages(ledger, now=session().started_at)
+        settled = settle_messages(ledger, now=now, today=project.business_date(now))
     finally:
         ledger.close()
-    words = ", ".join(f"{state} {count:,}" for state, count in counts.items()) or "no messages yet"
-    return Answer(data={"messages": counts}, words=words)
+    found = settled._asdict()
+    states = found.pop("states")
+    words = ", ".join(f"{state} {count:,}" for state, count in states.items()) or "no messages yet"
+    doubts = {
+        "accepted more than 24 hours ago without any event": settled.accepted_without_event,
+        "events about messages that are not in this ledger": settled.events_without_row,
+        "unknown": sum(settled.unknown_by_age.values()),
+    }
+    lines = [words, *(f"{count:,} {what}" for what, count in doubts.items() if count)]
+    return Answer(data={"messages": states, **found}, words="\n".join(lines))

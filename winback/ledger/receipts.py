@@ -19,7 +19,7 @@ from winback.ledger.queue import MessageState
 from winback.ledger.schema import attempts, messages, receipts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from datetime import date, datetime
 
     from sqlalchemy import Connection
@@ -158,11 +158,23 @@ def count_strays(connection: Connection) -> int:
     return int(connection.scalar(query) or 0)
 
 
-def count_silent(connection: Connection, *, before: datetime) -> int:
-    """Return how many messages were accepted before an instant and never heard of again."""
+def count_silent(connection: Connection, *, before: datetime, except_by: Collection[str] = ()) -> int:
+    """Return how many messages were accepted before an instant and never heard of again.
+
+    Parameters
+    ----------
+    except_by : providers that never report
+    """
     is_told_of = select(receipts.c.message_id).where(receipts.c.message_id == messages.c.message_id).exists()
     silent = messages.c.state == MessageState.ACCEPTED, messages.c.accepted_at < before, ~is_told_of
-    return int(connection.scalar(select(func.count()).select_from(messages).where(*silent)) or 0)
+    reports = func.coalesce(messages.c.provider, "").not_in(except_by)
+    return int(connection.scalar(select(func.count()).select_from(messages).where(*silent, reports)) or 0)
+
+
+def is_proven(connection: Connection, message_id: str) -> bool:
+    """Whether a receipt says that the provider took a message."""
+    query = select(receipts.c.kind).where(receipts.c.message_id == message_id, receipts.c.kind.in_(_PROVES))
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def _blocks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:

@@ -242,7 +242,7 @@ def _carry_out(
     try:
         for moment in _moments(night):
             deliver(night.project, night.ledger, now=moment)
-            settle(night.ledger, now=moment)
+            settle(night.ledger, now=moment, today=night.project.business_date(moment))
     except GuardRefused as refused:
         held = [*held, {"name": "stop", "kind": "switch", "detail": str(refused)}]
     return _report(night, worked_out, held, started=started, run_id=run_id, new_messages=new)

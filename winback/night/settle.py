@@ -1,23 +1,67 @@
-"""Settle what is open: what dead senders left behind is unknown, and shown as such.
+"""Settle what is open: the dead are found, receipts worked in, and what is in doubt for too long is given up.
 
-In: the ledger and the present instant. Out: counts by state. Imports neither pandas nor Prefect.
+In: the ledger and the present instant. Out: counts by state, and what does not add up. Imports neither pandas nor
+Prefect. Must never happen: a doubt that is not shown, or one that a machine resolves by sending again.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
 
-from winback.ledger import queue
+from winback.ledger import queue, receipts, unknowns
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date, datetime
 
     from winback.ledger.engine import Ledger
 
+GRACE = timedelta(hours=24)
+"""So long a provider may say nothing about what it accepted."""
 
-def settle(ledger: Ledger, *, now: datetime) -> dict[str, int]:
-    """Bring every message that cannot move by itself to its named state; return the counts of all messages."""
+NEVER_REPORT = ("outbox", "smtp")
+"""Channels that are never heard of again, so that their silence means nothing."""
+
+
+class Settled(NamedTuple):
+    """What one settlement found.
+
+    Attributes
+    ----------
+    states : all messages by state
+    moved : messages that receipts brought further
+    abandoned : unknown messages given up just now
+    accepted_without_event : accepted more than 24 hours ago, never heard of since
+    events_without_row : receipts about messages that this ledger does not know
+    unknown_by_age : unknown messages by how long ago they were posted
+    """
+
+    states: dict[str, int]
+    moved: int
+    abandoned: int
+    accepted_without_event: int
+    events_without_row: int
+    unknown_by_age: dict[str, int]
+
+
+def settle(ledger: Ledger, *, now: datetime, today: date) -> Settled:
+    """Bring every message that cannot move by itself to its named state, and count what does not add up.
+
+    Parameters
+    ----------
+    ledger : opened with its pepper
+    now, today : the instant, and its business day
+    """
     with ledger.writing() as connection:
         queue.recover(connection, is_alive=ledger.is_locked, now=now)
+        told = receipts.settle_pending(connection, now=now, today=today, pepper=ledger.pepper)
+        abandoned = unknowns.abandon(connection, now=now)
     with ledger.reading() as connection:
-        return queue.count_by_state(connection)
+        return Settled(
+            states=queue.count_by_state(connection),
+            moved=told.moved,
+            abandoned=abandoned,
+            accepted_without_event=receipts.count_silent(connection, before=now - GRACE, except_by=NEVER_REPORT),
+            events_without_row=receipts.count_strays(connection),
+            unknown_by_age=unknowns.count_by_age(connection, now=now),
+        )
