@@ -37,7 +37,7 @@ def contacts(*ids: str, **columns: object) -> pd.DataFrame:
 
 def consents(*ids: str, channel: str = "email", status: str = "granted", at: datetime = EARLIER) -> pd.DataFrame:
     frame = pd.DataFrame({"customer_id": list(ids), "channel": channel, "purpose": "marketing", "status": status})
-    return frame.assign(basis="consent", recorded_at=instants([at] * len(ids)), source="form", wording="v1")
+    return frame.assign(basis="express", recorded_at=instants([at] * len(ids)), source="form", wording="v1")
 
 
 def open_cycles(*ids: str, **columns: object) -> pd.DataFrame:

@@ -129,6 +129,8 @@ class EmailChannel(_Strict):
     """The sender people see, e.g. `Acme <hello@acme.example>`."""
     people_per_request: int = Field(default=200, ge=1, le=1000)
     """Most people one request to SendGrid carries; a lost answer leaves that many messages unknown."""
+    per_second: float | None = Field(default=None, gt=0)
+    """Most e-mails a second and sending process; nothing sets no limit."""
 
 
 class SmsChannel(_Strict):
@@ -142,6 +144,8 @@ class SmsChannel(_Strict):
     """The number, or the sender's name where a country allows it."""
     price_per_segment: float = Field(default=0.07, ge=0)
     """What one part of a text costs."""
+    per_second: float | None = Field(default=1, gt=0)
+    """Most parts of texts a second and sending process; a long number may send one, a short code a hundred."""
 
 
 ContentValue = Literal["name", "text", "act", "unsubscribe", "preferences"]
@@ -169,6 +173,8 @@ class WhatsAppChannel(_Strict):
     """Name of a file in `templates/` -> the vendor's template that is sent in its place."""
     price_per_message: float = Field(default=0.05, ge=0)
     """What one message costs."""
+    per_second: float | None = Field(default=80, gt=0)
+    """Most messages a second and sending process."""
 
 
 class Channels(_Strict):

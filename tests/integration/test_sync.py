@@ -7,6 +7,7 @@ import json
 import shutil
 from datetime import UTC, date, datetime, timedelta
 
+import ledger_rows
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,7 +16,8 @@ from sync_world import CONTACTS, DAY, EVENTS, NOW, Shop, order
 
 from winback.core import row_rules
 from winback.errors import UsageError
-from winback.ledger import diary, loads, people
+from winback.ledger import diary, loads, people, signs_of_life, verdicts
+from winback.ledger.signs_of_life import Sign
 from winback.night.read_feeds import as_contacts
 from winback.night.sync import sync
 
@@ -489,3 +491,16 @@ def test_a_frame_of_contacts_has_the_zones_of_each_number():
     rows = pd.DataFrame({"row_number": [2], "customer_id": ["a"], "phone": ["+33612345678"]})
     checked = row_rules.check_contacts(rows, zones={"Europe/Paris"})
     assert as_contacts(checked.rows)["phone_zones"].tolist() == ["Europe/Paris"]
+
+
+def test_what_somebody_did_who_is_about_to_be_written_to_is_noticed(shop):
+    shop.night()
+    with shop.ledger.writing() as connection:
+        verdicts.queue_messages(connection, ledger_rows.messages("c3"), pepper=ledger_rows.PEPPER)
+    shop.add("orders.csv", "c3,2026-11-21T10:00:00Z,late-1,5\nc3,2026-11-21T11:00:00Z,late-2,5\n")
+    shop.add("orders.csv", "c4,2026-11-21T11:00:00Z,late-3,5\n")
+    later = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    shop.night(now=later)
+    with shop.ledger.reading() as connection:
+        signs = signs_of_life.read_signs(connection, ["c3", "c4"])
+    assert signs == {"c3": [Sign("c3", "purchase", datetime(2026, 11, 21, 11, tzinfo=UTC), later)]}

@@ -54,6 +54,7 @@ class Claimed(NamedTuple):
     plan_hash: str
     cost: float | None
     segments: int | None
+    expires_at: datetime
     contact: Mapping[str, Any]
     facts: str
 

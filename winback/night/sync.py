@@ -26,6 +26,7 @@ from winback.ledger import loads, people, quarantined_rows, refusals
 from winback.ledger.loads import Load, Override
 from winback.night.check import read_programmes
 from winback.night.judge_feeds import accepted_holds, judge_feed
+from winback.night.notice import notice_returns
 from winback.night.opening import be_silent
 from winback.night.read_feeds import PLACE, Pass, read_consents, read_contacts, read_events
 from winback.night.source_accounts import Synced, Work, account
@@ -223,6 +224,7 @@ def _store_people_and_loads(ledger: Ledger, works: list[Work], *, as_of: date, n
         for work in works:
             _store_people(connection, work, ledger.pepper, as_of)
             _record(connection, work, as_of=as_of, now=now, actor=actor, pepper=ledger.pepper)
+        notice_returns(connection, [work.events for work in works if work.events is not None], now=now)
 
 
 def _store_people(connection: Connection, work: Work, pepper: bytes, as_of: date) -> None:
