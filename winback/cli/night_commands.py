@@ -196,17 +196,20 @@ def _report_answer(report: Mapping[str, Any]) -> Answer:
 
 
 def deliver() -> Answer:
-    """Drain what is due in the outbox now. Safe to run many at once."""
+    """Drain what is due in the outbox now. Safe to run many at once.
+
+    SIGTERM and Ctrl-C end it: calls in flight are finished and recorded, nothing else is begun.
+    """
+    from winback.cli.leaving import leaving_on_signal
     from winback.night.deliver import deliver as drain
     from winback.night.pepper import open_project_ledger
 
     project = session().project()
-    ledger = open_project_ledger(project)
-    try:
-        counts = drain(project, ledger, now=session().started_at)
-    finally:
-        ledger.close()
+    with open_project_ledger(project) as ledger, leaving_on_signal() as leaving:
+        counts = drain(project, ledger, now=session().started_at, leaving=leaving)
     words = ", ".join(f"{state} {count:,}" for state, count in counts.items()) or "nothing was due"
+    if leaving.is_set():
+        words += "; asked to leave, the rest stays planned"
     return Answer(data={"messages": counts}, words=words)
 
 
