@@ -25,12 +25,17 @@ ROOT = Path(__file__).resolve().parents[1]
 LOOPBACK = "127.0.0.1"
 USUAL_PORT = 4200
 POOL = "winback"
+FAKE_VENDORS = "fake-vendors"
 START_TIMEOUT_SECONDS = 180
 STOP_TIMEOUT_SECONDS = 15
 BUSINESS_ZONE = (
     "import sys, pathlib; from winback.settings import load_configuration as load; "
     "print(load(pathlib.Path(sys.argv[1])).business.timezone)"
 )
+
+
+# With fake vendors, nothing may find its way to a real one: these would, beside what the fakes replace.
+REAL_VENDORS = frozenset({"SMTP_URL", "TWILIO_API_KEY", "TWILIO_API_SECRET"})
 
 
 class ServiceFailed(Exception):
@@ -58,6 +63,11 @@ def business_zone(project: Path) -> str:
     return done.stdout.strip()
 
 
+def called(name: str) -> str:
+    """Return what a program is called when something is said about it."""
+    return "the program of the fake vendors" if name == FAKE_VENDORS else f"Prefect's {name}"
+
+
 def stop_in_order() -> None:
     """Treat a request to end like Ctrl-C, so that everything that was started is stopped."""
 
@@ -76,11 +86,13 @@ class Services:
     project : the project directory the deployments work on
     home : PREFECT_HOME: database, logs
     port : where the server listens on this machine
+    vendors : variables that lead senders to the fake vendors; empty while there are none
     """
 
     project: Path
     home: Path
     port: int
+    vendors: dict[str, str] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -92,7 +104,9 @@ class Services:
     def environment(self) -> dict[str, str]:
         """The variables every program is started with."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-        return inherited | {
+        if self.vendors:
+            inherited = {name: value for name, value in inherited.items() if name not in REAL_VENDORS}
+        own = {
             "DO_NOT_TRACK": "1",
             "PREFECT_API_URL": f"{self.url}/api",
             "PREFECT_HOME": str(self.home),
@@ -103,6 +117,7 @@ class Services:
             "WINBACK_HOME": str(ROOT),
             "WINBACK_PROJECT": str(self.project),
         }
+        return inherited | self.vendors | own
 
     def __enter__(self) -> Self:
         """Make the home directory; nothing is started yet."""
@@ -113,6 +128,31 @@ class Services:
     def __exit__(self, *_: object) -> None:
         """Stop everything."""
         self.stop()
+
+    @property
+    def accepted(self) -> Path:
+        """Where the fake vendors write down what they took."""
+        return self.home / f"{FAKE_VENDORS}.jsonl"
+
+    def start_fake_vendors(self) -> None:
+        """Start doubles of SendGrid and Twilio; whatever is started after them sends there.
+
+        Raises
+        ------
+        ServiceFailed
+            If they do not start.
+        """
+        log = self.log(FAKE_VENDORS)
+        said_before = log.stat().st_size if log.exists() else 0
+        self._start(FAKE_VENDORS, ["winback.sample.fake_vendors", "--log", str(self.accepted)])
+
+        def said() -> bool:
+            lines = log.read_bytes()[said_before:].decode().splitlines(keepends=True)
+            ready = [line for line in lines if line.startswith("{") and line.endswith("\n")]
+            self.vendors = json.loads(ready[0])["environment"] if ready else {}
+            return bool(ready)
+
+        self._wait(FAKE_VENDORS, said)
 
     def start_server(self) -> None:
         """Start the server; it is not ready yet (:meth:`wait_for_server`)."""
@@ -159,7 +199,7 @@ class Services:
         while True:
             for name, process in self.processes.items():
                 if process.poll() is not None:
-                    raise ServiceFailed(f"Prefect's {name} has ended; its log is {self.log(name)}")
+                    raise ServiceFailed(f"{called(name)} has ended; its log is {self.log(name)}")
             time.sleep(0.5)
 
     def run(self, name: str, module: list[str], more: dict[str, str] | None = None) -> str:
@@ -233,4 +273,4 @@ class Services:
             if self.processes[name].poll() is not None:
                 break
             time.sleep(0.25)
-        raise ServiceFailed(f"Prefect's {name} did not start; its log is {self.log(name)}")
+        raise ServiceFailed(f"{called(name)} did not start; its log is {self.log(name)}")

@@ -16,12 +16,16 @@ def parser() -> argparse.ArgumentParser:
     default = os.environ.get("WINBACK_PROJECT", ".")
     made.add_argument("--project", type=Path, default=Path(default), help="directory with winback.yaml")
     made.add_argument("--port", type=int, default=USUAL_PORT, help=f"default {USUAL_PORT}, or a free one")
+    made.add_argument("--fake", action="store_true", help="send to doubles of SendGrid and Twilio on this machine")
     made.add_argument("--home", type=Path, help="Prefect's state; default PROJECT/var/prefect")
     return made
 
 
-def up(services: Services) -> None:
+def up(services: Services, *, is_fake: bool = False) -> None:
     """Start everything and say where it is; return when a program ends or a signal comes."""
+    if is_fake:
+        services.start_fake_vendors()
+        say(f"fake vendors  {services.vendors['SENDGRID_BASE_URL']}; what they take: {services.accepted}")
     say(f"starting Prefect in {services.home} …")
     services.start_server()
     services.wait_for_server()
@@ -54,7 +58,7 @@ def main(arguments: list[str]) -> int:
         with Services(
             project=project, home=asked.home or project / "var" / "prefect", port=free_port(asked.port)
         ) as services:
-            up(services)
+            up(services, is_fake=asked.fake)
     except ServiceFailed as problem:
         print(problem, file=sys.stderr)
         return 1
