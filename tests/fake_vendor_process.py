@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 STOP_SECONDS = 15
+PROGRAM = ("-m", "winback.sample.fake_vendors")
 
 
 @dataclass
@@ -52,8 +53,8 @@ class FakeVendorProcess:
         """What a sender's process needs to come here instead of to the vendors."""
         return dict(self.ready["environment"])
 
-    def start(self, *, port: int = 0) -> None:
-        command = [sys.executable, "-m", "winback.sample.fake_vendors", "--log", str(self.log), "--port", str(port)]
+    def start(self, *, port: int = 0, program: tuple[str, ...] = PROGRAM) -> None:
+        command = [sys.executable, *program, "--log", str(self.log), "--port", str(port)]
         self.process = subprocess.Popen([*command, *self.options], cwd=ROOT, stdout=subprocess.PIPE)
         line = self.process.stdout.readline()
         if not line:

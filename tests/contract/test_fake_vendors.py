@@ -411,6 +411,22 @@ def test_a_restart_takes_up_where_the_log_ends(tmp_path):
         assert vendors.accepted().twice() == {f"{1:032x}": 2}
 
 
+def test_vendors_that_cannot_write_end_without_an_answer(tmp_path):
+    begin = "import resource, runpy, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    begin += "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); sys.argv = ['fake', *sys.argv[1:]]; "
+    begin += "runpy.run_module('winback.sample.fake_vendors', run_name='__main__')"
+    vendors = FakeVendorProcess(log=tmp_path / "vendors.jsonl", options=[])
+    vendors.start(program=("-c", begin))
+    try:
+        assert post_mail(vendors, mail(1)).status == 202
+        with pytest.raises((ConnectionError, http.client.RemoteDisconnected)):
+            post_mail(vendors, mail(*range(2, 30)))
+        assert vendors.process.wait(CLIENT_SECONDS) == 1
+        assert len(rows_of(vendors, 1)) == 1
+    finally:
+        vendors.kill()
+
+
 # ----------------------------------------------------------------------------------------------------- the command
 
 

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from winback.errors import StoreUnavailable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
@@ -105,12 +107,21 @@ class AppendOnlyLog:
             os.write(self._file, b"\n")
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Write one line a row, all with one call where the system lets it."""
+        """Write one line a row, all with one call where the system lets it.
+
+        Raises
+        ------
+        StoreUnavailable
+            If it cannot be written; nothing may be answered about these rows, nor about any other.
+        """
         left = memoryview(b"".join(orjson.dumps(row) + b"\n" for row in rows))
-        while left:
-            left = left[os.write(self._file, left) :]
-        if self.is_synced:
-            os.fsync(self._file)
+        try:
+            while left:
+                left = left[os.write(self._file, left) :]
+            if self.is_synced:
+                os.fsync(self._file)
+        except OSError as problem:
+            raise StoreUnavailable(f"the log {self.path} cannot be written: {problem}") from problem
 
     def close(self) -> None:
         """Close the file."""

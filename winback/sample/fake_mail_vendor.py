@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import orjson
 
 from winback.sample.acceptance_log import Acceptance, content_hash
-from winback.sample.mail_request_rules import MailFault, check_mail
+from winback.sample.mail_request_rules import MailFault, check_mail, switched_on
 from winback.sample.vendor_shapes import VendorAnswer, VendorRequest, json_answer
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class FakeMailVendor:
                 if self.refuses(mailbox["email"], BAD_RECIPIENT):
                     field = f"personalizations.{place}.to.{number}.email"
                     return _refusal(400, "no valid e-mail address", field)
-        if mail.get("mail_settings", {}).get("sandbox_mode", {}).get("enable"):
+        if "sandbox_mode" in switched_on(mail):
             return VendorAnswer(status=200)
         identity = request_identity(request)
         accepted = tuple(acceptances(mail, identity))
@@ -154,7 +154,7 @@ def acceptances(mail: dict[str, Any], identity: str) -> list[Acceptance]:
     mail : the body
     identity : the vendor's id of the request; each recipient's id begins with it
     """
-    texts = [str(part["value"]) for part in mail.get("content", [])]
+    texts = [str(part["value"]) for part in mail.get("content") or ()]
     templates = mail.get("template_id", "")
     shared_id = mail.get("custom_args", {}).get("message_id", "")
     pieces: dict[tuple[str, ...], list[list[str]]] = {}

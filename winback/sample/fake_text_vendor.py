@@ -7,7 +7,6 @@ never happen: a text that is listed although it was never written to the accepta
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 import re
@@ -35,6 +34,7 @@ _NUMBER = re.compile(r"(whatsapp:)?\+[1-9][0-9]{6,14}")
 _SENDER = re.compile(r"(whatsapp:)?\+[1-9][0-9]{6,14}|[0-9]{3,8}|(?=.*[A-Za-z])[A-Za-z0-9 ]{1,11}")
 _SERVICE = re.compile(r"MG[0-9a-f]{32}")
 _TEMPLATE = re.compile(r"HX[0-9a-f]{32}")
+_WHOLE = re.compile(r"[0-9]{1,9}")
 _HOST = re.compile(r"[A-Za-z0-9.-]+")
 _USUAL_PAGE = 50
 _LARGEST_PAGE = 1000
@@ -114,7 +114,7 @@ class FakeTextVendor:
         kind, _, token = header.partition(" ")
         try:
             user, _, password = base64.b64decode(token, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             return False
         return kind.lower() == "basic" and password != "" and self.passwords.get(user) == password
 
@@ -198,11 +198,10 @@ def check_text(text: dict[str, str], *, media: int = 0) -> None:
     _require(media <= MOST_MEDIA, 21623, f"at most {MOST_MEDIA} media files")
     _require(not template or _TEMPLATE.fullmatch(template), 21655, "there is no such template")
     _require(_is_object(text.get("ContentVariables", "{}")), 21656, "ContentVariables are no JSON object of strings")
-    callback = urlsplit(text.get("StatusCallback", "http://example.invalid"))
-    is_address = callback.scheme in {"http", "https"} and _HOST.fullmatch(callback.hostname or "")
-    _require(is_address, 21609, "StatusCallback is no valid address")
+    callback = text.get("StatusCallback", "http://example.invalid")
+    _require(_is_address(callback), 21609, "StatusCallback is no valid address")
     validity = text.get("ValidityPeriod", "1")
-    is_period = validity.isascii() and validity.isdigit() and 1 <= int(validity) <= LONGEST_VALIDITY_SECONDS
+    is_period = _WHOLE.fullmatch(validity) and 1 <= int(validity) <= LONGEST_VALIDITY_SECONDS
     _require(is_period, 21624, f"ValidityPeriod is a whole number from 1 to {LONGEST_VALIDITY_SECONDS}")
     is_scheduled = "SendAt" in text or "ScheduleType" in text
     _require(not is_scheduled or service, 35118, "only a messaging service sends later")
@@ -255,10 +254,19 @@ def _content_of(text: dict[str, str]) -> str:
     return content_hash(text.get("Body", ""))
 
 
+def _is_address(given: str) -> bool:
+    try:
+        parts = urlsplit(given)
+        is_port = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    return is_port and parts.scheme in {"http", "https"} and _HOST.fullmatch(parts.hostname or "") is not None
+
+
 def _is_object(given: str) -> bool:
     try:
         variables = json.loads(given)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(variables, dict) and all(isinstance(each, str) for each in variables.values())
 

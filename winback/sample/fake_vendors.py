@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from winback.errors import UsageError, WinbackError
+from winback.errors import StoreUnavailable, UsageError, WinbackError
 from winback.sample.vendor_desk import Told, VendorDesk
 from winback.sample.vendor_faults import FaultKind, fault_plan
 from winback.sample.vendor_reporter import Reporter, loopback_address
@@ -54,11 +54,17 @@ class VendorServer:
 
     async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         """Serve one connection until it ends; a client that leaves is no failure."""
-        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, BadRequest):
-            while (request := await read_head(reader)) is not None:
-                if not await self._one(request, reader, writer):
-                    break
-        writer.close()
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, BadRequest):
+                while (request := await read_head(reader)) is not None:
+                    if not await self._one(request, reader, writer):
+                        break
+        except StoreUnavailable as problem:
+            # A vendor that cannot write down what it takes must not take anything more.
+            sys.stderr.write(f"{problem}\n")
+            os._exit(1)
+        finally:
+            writer.close()
 
     async def follow(self, reader: StreamReader, writer: StreamWriter) -> None:
         """Serve the port that redirects lead to: nobody may come here, and least of all with a key."""

@@ -79,6 +79,18 @@ def check_mail(body: object, *, now_seconds: float) -> None:
     _require(total <= MOST_RECIPIENTS, f"at most {MOST_RECIPIENTS} recipients in one request", "personalizations")
 
 
+def switched_on(mail: dict[str, Any]) -> set[str]:
+    """Return the names of the mail settings that are enabled.
+
+    Raises
+    ------
+    MailFault
+        If the settings are no object of objects.
+    """
+    settings = _object(mail.get("mail_settings", {}), "mail_settings")
+    return {name for name, value in settings.items() if _object(value, f"mail_settings.{name}").get("enable")}
+
+
 def _personalization(given: object, place: str, *, mail: dict[str, Any], now_seconds: float, shared_bytes: int) -> int:
     """Check one personalization and return how many recipients it has."""
     person = _object(given, place)
@@ -137,9 +149,7 @@ def _shared(mail: dict[str, Any], now_seconds: float) -> None:
     _require(len(categories) <= MOST_CATEGORIES, f"at most {MOST_CATEGORIES} categories", "categories")
     _require(len(set(categories)) == len(categories), "a category stands twice", "categories")
     _require(all(len(each) <= LONGEST_CATEGORY for each in categories), "a category is too long", "categories")
-    settings = _object(mail.get("mail_settings", {}), "mail_settings")
-    switched = {name for name, value in settings.items() if isinstance(value, dict) and value.get("enable")}
-    bypasses = sorted(name for name in switched if name.startswith("bypass_"))
+    bypasses = [name for name in switched_on(mail) if name.startswith("bypass_")]
     is_mixed = "bypass_list_management" in bypasses and len(bypasses) > 1
     _require(not is_mixed, "bypass_list_management does not go with another bypass", "mail_settings")
 
