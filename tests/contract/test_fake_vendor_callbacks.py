@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import threading
 import time
 from collections import Counter
@@ -208,6 +209,18 @@ def test_a_missing_report_moves_the_listing_all_the_same(tmp_path, listener):
             lambda: call(vendors, "GET", path, None, basic(vendors)).json["messages"][0]["status"] == "delivered"
         )
         assert not listener.reports
+
+
+def test_a_stop_does_not_wait_for_whoever_listens(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with fake_vendors(tmp_path, callbacks=url) as vendors:
+            post_mail(vendors, mail(1))
+            called, _ = silent.accept()
+            begun = time.monotonic()
+            assert vendors.stop() == 0
+            assert time.monotonic() - begun < 5
+            called.close()
 
 
 def test_outcomes_are_drawn_by_seed(tmp_path, listener):

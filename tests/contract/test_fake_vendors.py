@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from fake_vendor_process import FakeVendorProcess, fake_vendors
@@ -319,6 +320,15 @@ def test_a_connection_is_cut_in_the_middle_of_the_body(tmp_path):
         assert [fault["fault"] for fault in vendors.events("fault")] == ["cut_body", "cut_body"]
 
 
+def test_the_cut_comes_before_the_body_is_whole(tmp_path):
+    with spoiled(tmp_path, "cut_body") as vendors:
+        with socket.create_connection(("127.0.0.1", vendors.port), timeout=CLIENT_SECONDS) as client:
+            client.sendall(f"POST {SEND} HTTP/1.1\r\nContent-Length: 1000\r\n\r\n".encode() + b"x" * 600)
+            with suppress(ConnectionResetError):
+                assert client.recv(100) == b""
+        assert [fault["fault"] for fault in vendors.events("fault")] == ["cut_body"]
+
+
 def test_a_client_that_leaves_in_the_middle_of_its_body_was_not_taken(tmp_path):
     with fake_vendors(tmp_path) as vendors:
         key = vendors.environment["SENDGRID_API_KEY"]
@@ -396,6 +406,7 @@ def test_many_clients_at_once_are_all_written_down(tmp_path):
 def test_a_restart_takes_up_where_the_log_ends(tmp_path):
     with fake_vendors(tmp_path) as vendors:
         post_text(vendors, text(1, Body="before"))
+        post_text(vendors, text(1, To="refused"))
         vendors.set_suppressions("blocks", ["slow@example.org"])
         before = vendors.ready
         vendors.kill()
@@ -407,7 +418,7 @@ def test_a_restart_takes_up_where_the_log_ends(tmp_path):
         assert [each["body"] for each in listed["messages"]] == ["before"]
         assert [row["email"] for row in get_mail(vendors, "/v3/suppression/blocks").json] == ["slow@example.org"]
         post_text(vendors, text(1, Body="after"))
-        assert [row.request for row in rows_of(vendors, 1)] == [1, 2]
+        assert [row.request for row in rows_of(vendors, 1)] == [1, 3], "a number is given once"
         assert vendors.accepted().twice() == {f"{1:032x}": 2}
 
 
