@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from prefect import flow
+from prefect.futures import wait
 from prefect.logging import get_run_logger
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from tasks.asking import ApproveOver, ProgrammeNames, ask_approval, business_day, is_past, open_project, run_name
 from tasks.planning import work_out_plan, work_out_thresholds
 from tasks.publishing import tell
 from tasks.reading import read_sources
-from tasks.sending import carry_out_plan
+from tasks.sending import batches_for, close_night, queue_plan, send_batch
+
+if TYPE_CHECKING:
+    from prefect.futures import PrefectFuture
+    from prefect.task_runners import TaskRunner
+
+# Its type parameter is invariant: a runner of one kind of futures is none of futures to a type checker.
+SENDERS = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=4))
 
 
-@flow(name="winback-nightly", flow_run_name=run_name, retries=0)
+@flow(
+    name="winback-nightly",
+    flow_run_name=run_name,
+    retries=0,
+    task_runner=SENDERS,
+)
 def nightly(
     *,
     as_of: date | None = None,
@@ -53,5 +67,7 @@ def nightly(
         approval = ask_approval(plan_hash=plan["plan_hash"], sends=plan["sends"])
         log.info("as_of=%s plan=%s approved sends=%d", day, plan["plan_hash"], approval.confirm_count)
     agreed = (approval.confirm_count, approval.approved_by) if approval else (None, None)
-    messages = carry_out_plan(project, day, plan["plan_hash"], *agreed)
+    waiting = queue_plan(project, day, plan["plan_hash"], *agreed)
+    wait([send_batch.submit(project, day) for _ in range(batches_for(waiting))])
+    messages = close_night(project, day, plan["plan_hash"])
     return {"as_of": str(day), **plan, "messages": messages}

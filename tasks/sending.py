@@ -15,19 +15,25 @@ from prefect.logging import get_run_logger
 from tasks.asking import open_project
 from tasks.planning import plan_file
 from tasks.publishing import publish_night, publish_outbox, tell
+from winback.errors import GuardRefused
+from winback.ledger import queue
 from winback.night.agree import note_approval
-from winback.night.deliver import deliver
+from winback.night.deliver import deliver, write_local_pages
 from winback.night.pepper import open_project_ledger
 from winback.night.run import apply_plan
 from winback.night.settle import settle
 from winback.settings import wall_clock
 
+BATCH_MESSAGES = 1000
+MOST_BATCHES = 2000
+"""Prefect's database is no queue: a night of two million messages is the most that is split this finely."""
+
 
 @task(retries=0, cache_policy=NO_CACHE, persist_result=False)
-def carry_out_plan(
-    project: str, as_of: date, plan_hash: str, confirm_count: int | None, approved_by: str | None
-) -> dict[str, int]:
-    """Queue and deliver the plan of a business day; refused when data, policy or consent changed since.
+def queue_plan(project: str, as_of: date, plan_hash: str, confirm_count: int | None, approved_by: str | None) -> int:
+    """Queue the plan of a business day; refused when data, policy or consent changed since.
+
+    A night of the past that goes to the local outbox is delivered here too, moment by moment.
 
     Parameters
     ----------
@@ -39,20 +45,62 @@ def carry_out_plan(
 
     Returns
     -------
-    messages by state
+    messages that wait to be sent
     """
     opened = open_project(project)
     file, now = plan_file(opened, as_of), wall_clock()
     if approved_by:
         note_approval(opened, file, plan_hash=plan_hash, by=approved_by, now=now)
     # The flow has asked already whether a day of the past may be carried out.
-    report = apply_plan(opened, file, now=now, confirm_count=confirm_count, allow_backdated=True)
-    publish_night(report, as_of=as_of)
+    report = apply_plan(opened, file, now=now, confirm_count=confirm_count, allow_backdated=True, is_delivered=False)
+    waiting, new = int(report["messages"].get("planned", 0)), int(report["new_messages"])
+    get_run_logger().info("queued as_of=%s plan=%s new_messages=%d waiting=%d", as_of, plan_hash, new, waiting)
+    return waiting
+
+
+@task(retries=0, cache_policy=NO_CACHE, persist_result=False)
+def send_batch(project: str, as_of: date) -> dict[str, int]:
+    """Send up to :data:`BATCH_MESSAGES` of what is due; any number of these may run side by side.
+
+    Returns
+    -------
+    messages by the state they came to; nothing when sending is stopped, which is told as an event
+    """
+    opened = open_project(project)
+    with open_project_ledger(opened) as ledger:
+        try:
+            counts = deliver(opened, ledger, now=wall_clock(), at_most=BATCH_MESSAGES, write_outbox_pages=False)
+        except GuardRefused as refused:
+            get_run_logger().warning("sending stopped: %s", refused)
+            tell("sending.stopped", as_of=as_of, name="night")
+            return {}
+    get_run_logger().info("sent %s", counts)
+    return counts
+
+
+def batches_for(waiting: int) -> int:
+    """Return into how many task runs that many messages are split: few enough for Prefect's database."""
+    return min(-(-waiting // BATCH_MESSAGES), MOST_BATCHES)
+
+
+@task(retries=0, cache_policy=NO_CACHE, persist_result=False)
+def close_night(project: str, as_of: date, plan_hash: str) -> dict[str, int]:
+    """Settle what is open after the batches, show what became of the night's messages and tell of it.
+
+    Returns
+    -------
+    messages of the night by state
+    """
+    opened, now = open_project(project), wall_clock()
+    with open_project_ledger(opened) as ledger:
+        settle(ledger, now=now, today=opened.business_date(now))
+        with ledger.reading() as connection:
+            counts = {state: int(count) for state, count in queue.count_by_state(connection, as_of=as_of).items()}
+    write_local_pages(opened)
+    publish_night({"messages": counts}, as_of=as_of)
     publish_outbox(opened.var / "outbox" / "index.html", as_of=as_of)
-    counts = {state: int(count) for state, count in report["messages"].items()}
-    new = int(report["new_messages"])
-    tell("night.finished", as_of=as_of, name="night", plan_hash=plan_hash, new_messages=new)
-    get_run_logger().info("carried out as_of=%s plan=%s new_messages=%d", as_of, plan_hash, new)
+    tell("night.finished", as_of=as_of, name="night", plan_hash=plan_hash, messages=sum(counts.values()))
+    get_run_logger().info("closed as_of=%s plan=%s %s", as_of, plan_hash, counts)
     return counts
 
 

@@ -7,6 +7,7 @@ handed over twice, or one left behind by a dead sender that nobody finds.
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import socket
@@ -41,6 +42,7 @@ def deliver(
     ledger: Ledger,
     *,
     now: datetime,
+    at_most: int | None = None,
     write_outbox_pages: bool = True,
     leaving: threading.Event | None = None,
 ) -> dict[str, int]:
@@ -50,6 +52,7 @@ def deliver(
     ----------
     project, ledger : opened
     now : aware; what is due by then is sent. A live delivery goes on from it with the clock
+    at_most : look at so many messages and leave the others; None looks at all that are due
     write_outbox_pages : also bring ``var/outbox/index.html`` up to date
     leaving : set from outside when the process has to go: calls in flight are finished, nothing else is begun
 
@@ -65,14 +68,14 @@ def deliver(
     GuardRefused
         If the red button is pressed, or a channel had to stop; what was claimed before has been recorded.
     """
-    sender = Sender(project, ledger, now=now, leaving=leaving or threading.Event())
+    sender = Sender(project, ledger, now=now, at_most=at_most, leaving=leaving or threading.Event())
     with ledger.lock(sender.owner, is_used_once=True):
         sender.bury_the_dead()
         try:
             sender.drain()
         finally:
             if write_outbox_pages and sender.counts[queue.Outcome.ACCEPTED.value]:
-                _write_pages(project)
+                write_local_pages(project)
     if sender.is_stopped:
         raise GuardRefused("sending is stopped: `winback resume --reason …` lets it go on")
     if sender.halted:
@@ -80,7 +83,8 @@ def deliver(
     return dict(sender.counts)
 
 
-def _write_pages(project: Project) -> None:
+def write_local_pages(project: Project) -> None:
+    """Bring the pages of the local outbox up to date."""
     try:
         write_pages(outbox_of(project))
     except OSError as problem:
@@ -107,8 +111,11 @@ class Watch:
 class Sender:
     """One process that sends, known to others by the lock ``owner``."""
 
-    def __init__(self, project: Project, ledger: Ledger, *, now: datetime, leaving: threading.Event) -> None:
+    def __init__(
+        self, project: Project, ledger: Ledger, *, now: datetime, at_most: int | None, leaving: threading.Event
+    ) -> None:
         self.project, self.ledger, self.leaving = project, ledger, leaving
+        self.left = math.inf if at_most is None else at_most
         self.owner = f"sender-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self.is_live = project.config.live
         self.watch = Watch(now, is_running=self.is_live)
@@ -148,7 +155,7 @@ class Sender:
         """Send until nothing is due on any channel, or the red button is pressed."""
         rates = self._rates()
         for name, channel in self.channels.items():
-            if self.is_stopped or self.leaving.is_set():
+            if self.is_stopped or self.leaving.is_set() or self.left <= 0:
                 break
             lane = Lane(name, channel, sender=self, per_second=rates[name])
             try:

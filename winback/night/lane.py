@@ -58,11 +58,12 @@ class Lane:
         """Send until nothing is due, the red button is pressed, the sender leaves or a brake holds."""
         self._ask_health()
         with ThreadPoolExecutor(max_workers=CEILING_CALLS, thread_name_prefix=self.name) as pool:
-            while not (self.brakes.halted or self.sender.leaving.is_set()):
+            while not (self.brakes.halted or self.sender.leaving.is_set() or self.sender.left <= 0):
                 claim = self._claim()
                 self.is_stopped = claim.is_stopped
                 if claim.is_drained:
                     break
+                self.sender.left -= len(claim.messages) + sum(claim.refused.values())
                 self.counts.update({"refused": sum(claim.refused.values())} if claim.refused else {})
                 if claim.messages:
                     self._hand_over(claim.messages, pool)
@@ -83,7 +84,7 @@ class Lane:
         with self.sender.ledger.writing() as connection:
             return claims.claim(
                 connection,
-                limit=at_once,
+                limit=int(min(at_once, self.sender.left)),
                 now=self.sender.watch.now(),
                 owner=self.sender.owner,
                 channel=self.name,

@@ -120,7 +120,7 @@ def make_plan(
     return summary
 
 
-def apply_plan(
+def apply_plan(  # noqa: PLR0913  each is an option of `winback apply` or of the flow
     project: Project,
     plan_file: Path,
     *,
@@ -129,6 +129,7 @@ def apply_plan(
     confirm_count: int | None = None,
     shards: int | None = None,
     actor: str = "cli",
+    is_delivered: bool = True,
     progress: Progress = be_silent,
 ) -> dict[str, Any]:
     """Queue and deliver the plan in a file, as it was worked out.
@@ -138,6 +139,8 @@ def apply_plan(
     allow_backdated : carry out a day before yesterday, too
     confirm_count : how many messages a person expects
     actor : who that person is, for the audit log
+    is_delivered : False leaves the sending to others (`winback deliver`, the flow's batches); a night of the past that
+        goes to the local outbox is lived through here in any case
 
     Raises
     ------
@@ -168,7 +171,13 @@ def apply_plan(
         worked_out, held = _work_out(night, folder, wanted["accepted"])
         _refuse_drift(worked_out, wanted, again)
         require_agreement(night, worked_out, confirm_count=confirm_count, by=actor)
-        return _carry_out(night, worked_out, held, actor=actor, started=started)
+        is_lived = is_delivered or is_of_the_past(night)
+        return _carry_out(night, worked_out, held, actor=actor, started=started, is_delivered=is_lived)
+
+
+def is_of_the_past(night: Night) -> bool:
+    """Whether a night is lived through moment by moment; what is live goes out at the hour it really is."""
+    return night.is_backdated and not night.project.config.live
 
 
 def _refuse_age(night: Night, wanted: Mapping[str, Any], again: str, *, allow_backdated: bool) -> None:
@@ -233,14 +242,20 @@ def run(  # noqa: PLR0913  each is an option of `winback run`
 
 
 def _carry_out(
-    night: Night, worked_out: Plan, held: list[dict[str, str]], *, actor: str, started: float
+    night: Night,
+    worked_out: Plan,
+    held: list[dict[str, str]],
+    *,
+    actor: str,
+    started: float,
+    is_delivered: bool = True,
 ) -> dict[str, Any]:
     templates = read_templates(night.project.root, night.project.config)
     run_id = uuid.uuid4().hex
     note_accepted_guards(night, worked_out, by=actor)
     new = apply(night, worked_out, templates=templates, run_id=run_id)
     try:
-        for moment in _moments(night):
+        for moment in _moments(night) if is_delivered else ():
             deliver(night.project, night.ledger, now=moment)
             settle(night.ledger, now=moment, today=night.project.business_date(moment))
     except GuardRefused as refused:
@@ -253,7 +268,7 @@ def _moments(night: Night) -> list[datetime]:
 
     In the evening of that day, all at once, the texts that were due in the morning would have expired.
     """
-    if not night.is_backdated:
+    if not is_of_the_past(night):
         return [night.now]
     over_at = night.begins_at + timedelta(hours=NIGHT_HOURS)
     with night.ledger.reading() as connection:
