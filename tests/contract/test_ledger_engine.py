@@ -420,7 +420,7 @@ def test_a_locks_name_cannot_leave_the_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "module", ["engine", "schema", "queue", "refusals", "switches", "diary", "parameters", "receipts"]
+    "module", ["engine", "schema", "queue", "refusals", "switches", "diary", "parameters", "receipts", "epochs"]
 )
 def test_the_senders_modules_import_neither_pandas_nor_prefect(module):
     program = (

@@ -11,6 +11,7 @@ from night_world import CHECKOUT, DAY, Shop, winback
 COMMANDS = (
     *("init", "doctor", "check", "sync", "plan", "apply", "run", "deliver", "settle", "decisions", "messages"),
     *("explain", "backtest", "preview", "suppress", "forget", "stop", "resume", "db upgrade", "db check"),
+    *("db adopt", "audit verify"),
 )
 
 
@@ -97,6 +98,8 @@ SPOKEN = {
     "forget c004": {"erased"},
     "db upgrade": {"ok", "version"},
     "db check": {"ok", "version"},
+    "db adopt --reason restored": {"ok", "epoch", "file"},
+    "audit verify": {"ok", "lines", "broken", "head"},
 }
 
 

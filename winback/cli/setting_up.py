@@ -111,3 +111,23 @@ def check_database() -> Answer:
         words=words + plain("\n".join(problems)),
         exit_code=1 if problems else 0,
     )
+
+
+@db.command
+def adopt(*, reason: str) -> Answer:
+    """Let this database send again after a backup was put back and reconciled with the providers.
+
+    Parameters
+    ----------
+    reason
+        Why it may send from now on; it stands in the audit log.
+    """
+    from winback.ledger import epochs
+    from winback.night.pepper import open_project_ledger
+
+    project = session().project()
+    with open_project_ledger(project) as ledger:
+        twin = epochs.twin_file(ledger, project.var)
+        epoch = epochs.adopt(ledger, twin, reason=reason, actor=session().actor, now=session().started_at)
+    words = f"Adopted: this database is in epoch {epoch.counter} and may send. {twin} was written."
+    return Answer(data={"ok": True, "epoch": epoch.counter, "file": str(twin)}, words=plain(words))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import and_, case, or_, select
+from sqlalchemy import and_, or_, select
 
 from winback.core.reasons import Reason
 from winback.ledger import diary, keys
@@ -237,14 +237,9 @@ def _add(
     ]
     statement = new_insert(connection, suppressions)
     renewed = {name: statement.excluded[name] for name in ("effective_on", "source")}
-    # Events come in any order: the newest no is the one that a yes has to be newer than.
-    newest = case(
-        (statement.excluded.created_at > suppressions.c.created_at, statement.excluded.created_at),
-        else_=suppressions.c.created_at,
-    )
     statement = statement.on_conflict_do_update(
         index_elements=["channel", "kind", "key", "reason", "programme"],
-        set_={**renewed, "created_at": newest, "lifted_at": None},
+        set_={**renewed, "lifted_at": None},
         where=suppressions.c.lifted_at.is_not(None),
     )
     blocks = (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
@@ -259,7 +254,10 @@ def _renew(
     reason: Reason,
     programme: str | None,
 ) -> None:
-    """Let a refusal that is repeated count from its newest time, and by what START cannot take back."""
+    """Let a refusal count from the newest time it was said, and by what START cannot take back.
+
+    Events come in any order: a yes has to be newer than the newest no.
+    """
     about = [and_(*_matches(entry)) for entry in entries]
     if not about:
         return
