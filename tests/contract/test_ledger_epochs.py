@@ -175,9 +175,10 @@ def test_a_damaged_twin_is_refused_and_a_person_mends_it(ledger, twin, content):
 
 
 def test_a_twin_that_cannot_be_written_stops_everything(ledger, tmp_path):
-    folder = tmp_path / "nowhere"
+    twin = tmp_path / "twin.epoch"
+    twin.with_name("twin.epoch.part").mkdir()
     with pytest.raises(StoreUnavailable, match="cannot be written"):
-        _open(ledger, folder / "twin.epoch")
+        _open(ledger, twin)
 
 
 def test_a_person_adopts_and_it_stands_in_the_audit_log(ledger, twin):

@@ -12,8 +12,9 @@ from sqlalchemy import select, update
 
 from winback.channels.registry import outbox_of
 from winback.errors import GuardRefused, PolicyError, TemplateError
-from winback.ledger import claims, cycles, people, switches, verdicts
-from winback.ledger.schema import contacts, messages
+from winback.ledger import claims, cycles, epochs, keys, people, receipts, switches, verdicts
+from winback.ledger.schema import attempts, contacts, messages
+from winback.ledger.schema import epochs as epoch_table
 from winback.night.deliver import deliver
 from winback.night.render import read_templates
 
@@ -105,6 +106,31 @@ def test_the_red_button_stops_before_the_next_claim(ledger, project) -> None:
     with pytest.raises(GuardRefused, match="winback resume"):
         deliver(project, ledger, now=rows.NOW)
     assert stored(ledger)["a"]["state"] == "planned"
+
+
+def test_a_database_that_forgot_what_it_sent_sends_nothing_until_a_person_adopts_it(ledger, project) -> None:
+    twin = epochs.twin_file(ledger, project.var)
+    plan(ledger, project, "a")
+    assert deliver(project, ledger, now=rows.NOW) == {"accepted": 1}
+    with ledger.writing() as connection:  # as in a backup of the hour before
+        for table in (attempts, messages, epoch_table):
+            connection.execute(table.delete())
+    plan(ledger, project, "a")
+    with pytest.raises(GuardRefused, match="winback db adopt"):
+        deliver(project, ledger, now=rows.NOW)
+    assert stored(ledger)["a"]["state"] == "planned"
+    epochs.adopt(ledger, twin, reason="it was the outbox", actor="cli:ann", now=rows.NOW)
+    assert deliver(project, ledger, now=rows.NOW) == {"accepted": 1}
+
+
+def test_what_the_provider_reported_before_it_was_planned_again_is_not_sent_again(ledger, project) -> None:
+    which = keys.message_id(rows.PEPPER, programme="winback", customer_id="a", cycle=1, step=1)
+    told = receipts.Receipt(which, "sendgrid", "delivered", rows.NOW - timedelta(hours=1))
+    with ledger.writing() as connection:
+        receipts.record_receipts(connection, [told], now=rows.NOW, today=rows.NIGHT, pepper=rows.PEPPER)
+    plan(ledger, project, "a", "b")
+    assert deliver(project, ledger, now=rows.NOW) == {"accepted": 1}
+    assert {one: row["state"] for one, row in stored(ledger).items()} == {"a": "delivered", "b": "accepted"}
 
 
 def test_a_text_nobody_planned_is_rejected(ledger, project) -> None:

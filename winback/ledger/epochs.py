@@ -177,6 +177,7 @@ def _read(twin: Path, *, is_trusted: bool = True) -> Epoch | None:
 def _write(twin: Path, epoch: Epoch, *, is_forced: bool = False) -> None:
     """Replace the twin, on disk before this returns; never by an older epoch, unless a person forces it."""
     try:
+        twin.parent.mkdir(mode=0o700, exist_ok=True)
         with _turn(twin):
             known = _read(twin, is_trusted=not is_forced)
             if known is not None and known.counter >= epoch.counter and not is_forced:

@@ -22,7 +22,7 @@ from sqlalchemy import select
 from winback.channels.outbox_pages import write_pages
 from winback.channels.registry import open_channels, outbox_of
 from winback.errors import GuardRefused, StoreUnavailable
-from winback.ledger import queue
+from winback.ledger import epochs, queue, receipts
 from winback.ledger.schema import messages
 from winback.night.check import load_programmes
 from winback.night.compose import Composer
@@ -66,10 +66,13 @@ def deliver(
     PolicyError, TemplateError, SettingsError
         If the project is not sound; nothing was claimed.
     GuardRefused
-        If the red button is pressed, or a channel had to stop; what was claimed before has been recorded.
+        If the red button is pressed, or a channel had to stop; what was claimed before has been recorded. If this
+        database is an older copy of the one that sent last; nothing was claimed.
     """
     sender = Sender(project, ledger, now=now, at_most=at_most, leaving=leaving or threading.Event())
     with ledger.lock(sender.owner, is_used_once=True):
+        # Refused in a database that has forgotten what was sent, before anything is claimed.
+        epochs.open_for_sending(ledger, epochs.twin_file(ledger, project.var), now=now, by=sender.owner)
         sender.bury_the_dead()
         try:
             sender.drain()
@@ -138,7 +141,10 @@ class Sender:
         """Call unknown what dead senders left, then settle by evidence what the local outbox holds after all."""
         columns = messages.c.message_id, messages.c.attempts, messages.c.owner
         with self.ledger.writing() as connection:
-            queue.recover(connection, is_alive=self.ledger.is_locked, now=self.watch.now())
+            now = self.watch.now()
+            queue.recover(connection, is_alive=self.ledger.is_locked, now=now)
+            # A message that was planned anew after a backup was put back may have been reported on long ago.
+            receipts.settle_pending(connection, now=now, today=self.today, pepper=self.ledger.pepper)
             left = connection.execute(select(*columns).where(messages.c.state == queue.MessageState.UNKNOWN)).all()
         if not left:
             return
