@@ -164,6 +164,12 @@ def test_many_openings_at_once_all_get_an_epoch_and_the_twin_keeps_the_newest(le
     assert json.loads(twin.read_text())["counter"] == 21
 
 
+def test_a_slower_sender_does_not_put_its_older_epoch_over_a_newer_one(ledger, twin):
+    first, second = _open(ledger, twin), _open(ledger, twin)
+    epochs._write(twin, first)
+    assert json.loads(twin.read_text()) == second._asdict()
+
+
 @pytest.mark.parametrize("content", ["", "no json", "[]", '{"counter": "x", "token": "t"}', '{"counter": 1}'])
 def test_a_damaged_twin_is_refused_and_a_person_mends_it(ledger, twin, content):
     _open(ledger, twin)
