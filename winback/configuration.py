@@ -169,7 +169,7 @@ class WhatsAppChannel(_Strict):
     """Where messages go; `outbox` keeps them on this machine."""
     sender: str = Field(default="", alias="from")
     """The number of the business; without it a Messaging Service picks one (`TWILIO_MESSAGING_SERVICE_SID`)."""
-    contents: dict[str, WhatsAppContent] = {}
+    contents: dict[Annotated[str, Field(pattern=r"^[^/]+\.whatsapp(\.[A-Za-z-]+)?\.liquid$")], WhatsAppContent] = {}
     """Name of a file in `templates/` -> the vendor's template that is sent in its place."""
     price_per_message: float = Field(default=0.05, ge=0)
     """What one message costs."""

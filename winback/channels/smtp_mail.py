@@ -35,8 +35,9 @@ _READY_FOR_DATA, _TEMPORARY, _PERMANENT = 354, range(400, 500), range(500, 600)
 _YES = range(200, 300)
 # RFC 3463: the mailbox or its domain does not exist, or has moved for good.
 _DEAD_MAILBOX = re.compile(r"5\.1\.(?:1|2|3|6|10)\b")
+_BODY = policy.SMTP.clone(cte_type="7bit")
 # Long headers stay whole: folded, an address in List-Unsubscribe would be written as an encoded word.
-_MIME = policy.SMTP.clone(max_line_length=998, cte_type="7bit")
+_HEADERS = _BODY.clone(max_line_length=998)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +208,7 @@ def mime_of(prepared: Prepared, *, now: datetime) -> EmailMessage:
     """
     request = prepared.request
     [person] = request["personalizations"]
-    mail = EmailMessage(policy=_MIME)
+    mail = EmailMessage(policy=_BODY)
     mail["From"] = _mailbox(request["from"])
     mail["To"] = _mailbox(person["to"][0])
     mail["Subject"] = person["subject"]
@@ -237,7 +238,7 @@ def _hand_in(connection: smtplib.SMTP, prepared: Prepared, *, now: datetime) -> 
         If the connection failed before the dot.
     """
     message = prepared.message
-    mail = mime_of(prepared, now=now).as_bytes()
+    mail = mime_of(prepared, now=now).as_bytes(policy=_HEADERS)
     body = re.sub(rb"(?m)^\.", b"..", mail if mail.endswith(b"\r\n") else mail + b"\r\n")
     _require(connection.mail(prepared.request["from"]["email"]), Consequence.CONFIGURATION, Outcome.DEFERRED)
     _require(connection.rcpt(message.address), None, Outcome.REFUSED)

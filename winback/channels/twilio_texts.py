@@ -41,6 +41,8 @@ SIGNATURE_HEADER = "X-Twilio-Signature"
 LONGEST_VALIDITY_SECONDS = 36_000
 LISTED_MESSAGES = 50
 
+# What the package raises on a listing that is none.
+_UNREADABLE = (TwilioException, ValueError, TypeError, LookupError, AttributeError)
 _OK, _CREATED, _CLIENT_ERRORS = 200, 201, range(400, 500)
 _HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9a-f:]+\]")
 # What the package calls the fields of the form.
@@ -152,7 +154,7 @@ class TwilioTexts:
         if not form.keys() & {"From", "MessagingServiceSid"}:
             what = "the text has no sender: set channels.whatsapp.from, or TWILIO_MESSAGING_SERVICE_SID"
             raise SendRefused(what)
-        content = self._contents.get(message.rendered.file) if is_whatsapp else None
+        content = self._contents.get(message.rendered.file.rpartition("/")[2]) if is_whatsapp else None
         if content is not None:
             del form["Body"]
             form["ContentSid"] = content.sid
@@ -191,7 +193,7 @@ class TwilioTexts:
         found = []
         for doubt in doubts:
             # A listing that fails is no evidence of anything; the next settle asks again.
-            with suppress(SendDeferred, SendUnknown, _NotCreated, TwilioException, ValueError, TypeError, LookupError):
+            with suppress(SendDeferred, SendUnknown, _NotCreated, *_UNREADABLE):
                 sid = self._listed(doubt)
                 if sid:
                     accepted = SendResult(message_id=doubt.message_id, outcome=Outcome.ACCEPTED, provider_id=sid)

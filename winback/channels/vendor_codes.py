@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LONGEST_WAIT_SECONDS = 24 * 3600.0
 _LONGEST_SAYING = 300
 # Wherever a number or an address may stand in what a vendor says, with or without its country code.
-_PERSONAL = re.compile(r"[^\s<>\"'=:]+@[^\s<>\"',;]+|\+?\d[\d ().-]{5,}\d")
+_PERSONAL = re.compile(r"[^\s<>\"'=:]+@[^\s<>\"',;]+|\+?\d(?:[ ()/-]?\d){6,}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 _Source = Annotated[str, Field(min_length=1)]
