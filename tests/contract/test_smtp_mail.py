@@ -67,7 +67,7 @@ def test_a_mail_arrives_as_it_was_written(open_smtp) -> None:
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     bodies = [mail.get_body((kind,)).get_content().replace("\r\n", "\n") for kind in ("plain", "html")]
     assert bodies == [text["text"] + "\n", text["html"] + "\n"]
-    assert [words for words in peer.said if words.startswith("RCPT")] == ["RCPT TO:<person7@example.org>"]
+    assert [words for words in peer.said if words.startswith("rcpt")] == ["rcpt TO:<person7@example.org>"]
 
 
 def test_a_long_header_stays_one_line(open_smtp) -> None:

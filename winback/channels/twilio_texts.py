@@ -129,7 +129,7 @@ class TwilioTexts:
         logging.getLogger("twilio").setLevel(logging.WARNING)
         self._service, self._contents = messaging_service_sid, dict(contents or {})
         # The package reads the process's environment where it is given none.
-        nothing = {"TWILIO_EDGE": "", "TWILIO_REGION": ""}
+        nothing = {"": ""}
         client = Client(username, password, account_sid, http_client=_Wire(transport, base_url), environment=nothing)
         self._messages = client.api.v2010.accounts(account_sid).messages
 
