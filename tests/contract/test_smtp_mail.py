@@ -13,6 +13,7 @@ from scripted_provider import MailPeer, make_certificate, seconds
 from winback.channels import Consequence, Outcome
 from winback.channels.smtp_mail import SmtpMail, SmtpServer, mime_of, smtp_server
 from winback.channels.transport import TimeOuts, Transport
+from winback.errors import SendRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,3 +175,19 @@ def test_a_name_is_no_header(open_smtp) -> None:
         channel = open_smtp(peer)
         mail = mime_of(channel.prepare(outgoing(1, name='Anna "Q" <x@y.example>, Miller')), now=NOW)
     assert [one.addr_spec for one in mail["To"].addresses] == ["person1@example.org"]
+
+
+@pytest.mark.parametrize(
+    "address", ["a..b@example.org", "a@b..c@example.org", "<a>@example.org", "(a)@example.org", '"@x.example']
+)
+def test_an_address_that_cannot_be_written_is_refused_not_raised(open_smtp, address: str) -> None:
+    with MailPeer() as peer:
+        channel = open_smtp(peer)
+        try:
+            prepared = channel.prepare(outgoing(1, address=address))
+        except SendRefused:
+            return
+        [result] = channel.send([prepared], now=NOW)
+        channel.close()
+    assert (result.outcome, result.consequence) == (Outcome.REFUSED, Consequence.CONTENT)
+    assert not peer.said

@@ -109,7 +109,21 @@ def test_a_code_says_more_than_its_status(certificate, transport, status, code, 
     assert "Anna" not in str(result.error)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"\xff", b'{"sid": null}', b'{"sid": 7}', b'"SM1"'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"null",
+        b"\xff",
+        b'{"sid": null}',
+        b'{"sid": 7}',
+        b'{"sid": "SM\\u0000"}',
+        b'{"sid": ""}',
+        b'"SM1"',
+    ],
+)
 def test_a_201_nobody_can_read_is_a_doubt(certificate, transport, body: bytes) -> None:
     with WebPeer([Step(201, body, takes=True)], certificate) as peer:
         assert send(open_twilio(transport, peer)).outcome is Outcome.UNKNOWN

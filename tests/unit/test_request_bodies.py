@@ -75,6 +75,10 @@ def test_names_lose_what_vendors_read_as_separators(name: str, wanted: str | Non
         ({"text": {"subject": " "}}, "the subject is empty"),
         ({"text": {"text": " "}}, "no content"),
         ({"text": {"html": ""}}, "no content"),
+        ({"text": {"html": "a\ud83d"}}, "half a character"),
+        ({"text": {"text": "a\ud83d"}}, "half a character"),
+        ({"text": {"subject": "a\ud83d"}}, "half a character"),
+        ({"name": "a\ud83d"}, "half a character"),
     ],
 )
 def test_mails_that_are_refused_before_any_call(changes: dict, wanted: str) -> None:
@@ -119,6 +123,7 @@ def test_senders_of_texts(sender: str) -> None:
         ({"text": {"text": ""}}, "the text is empty"),
         ({"text": {"text": "x" * 1601}}, "1601 characters; at most 1600"),
         ({"text": {"text": "a\0b"}}, "NUL"),
+        ({"text": {"text": "a\ud83d"}}, "half a character"),
     ],
 )
 def test_texts_that_are_refused_before_any_call(changes: dict, wanted: str) -> None:

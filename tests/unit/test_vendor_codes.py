@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from winback.channels import Consequence, Outcome
-from winback.channels.vendor_codes import code_table, retry_after_seconds, without_persons
+from winback.channels.vendor_codes import code_table, retry_after_seconds, vendor_id, without_persons
 
 NOW = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
 ACCEPTED, REFUSED, DEFERRED, UNKNOWN = Outcome.ACCEPTED, Outcome.REFUSED, Outcome.DEFERRED, Outcome.UNKNOWN
@@ -103,3 +103,9 @@ def test_how_long_a_vendor_asks_to_wait(headers: dict, wanted: float | None) -> 
 )
 def test_what_is_kept_of_an_answer_names_nobody(said: str, wanted: str) -> None:
     assert without_persons(said, "Anna Miller", "") == wanted
+
+
+@pytest.mark.parametrize("value", [None, 7, "", "a b", "a\0", "é", "x" * 101, ["a"]])
+def test_what_is_no_id_of_a_vendor(value: object) -> None:
+    assert vendor_id(value) is None
+    assert vendor_id("x" * 100) == "x" * 100

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from winback.channels.local_outbox import LocalOutbox
 from winback.channels.provider_settings import ProviderSettings
-from winback.errors import Fault, SettingsError
+from winback.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,11 +45,6 @@ def open_channels(project: Project, transport: Transport | None = None) -> dict[
         return dict.fromkeys(providers, outbox)
     settings = ProviderSettings(project.environment)
     opened: dict[str, Channel] = {"outbox": outbox}
-    faults = []
-    for name, provider in providers.items():
-        if provider not in OPENERS and provider != "outbox":
-            what = f"provider {provider!r} cannot be reached by this version: use outbox, or set live: false"
-            faults.append(Fault("winback.yaml", 0, f"channels.{name}.provider", what))
     if OPENERS.keys() & providers.values():
         from winback.channels.transport import Transport as RealTransport
 
@@ -58,9 +53,8 @@ def open_channels(project: Project, transport: Transport | None = None) -> dict[
             channel = OPENERS[provider](project, settings, way_out)
             if channel is not None:
                 opened[provider] = channel
-    faults += settings.faults
-    if faults:
-        raise SettingsError(faults)
+    if settings.faults:
+        raise SettingsError(settings.faults)
     return {name: opened[provider] for name, provider in providers.items()}
 
 

@@ -51,6 +51,8 @@ def mail_body(message: OutgoingMessage) -> dict[str, Any]:
         _require_header(label, value)
     _require(rendered.subject.strip() != "", "the subject is empty")
     _require(rendered.text.strip() != "" and rendered.html.strip() != "", "the mail has no content")
+    for words in (rendered.subject, message.name, rendered.text, rendered.html):
+        _require(_is_unicode(words), "the mail holds half a character, which no encoding can carry")
     unsubscribe = rendered.links["unsubscribe"]
     mailto = f"mailto:{sender}?subject=unsubscribe%20{unsubscribe.rsplit('/', 1)[-1]}"
     return {
@@ -94,6 +96,7 @@ def text_body(message: OutgoingMessage) -> dict[str, Any]:
     _require(body.strip() != "", "the text is empty")
     _require(len(body) <= LONGEST_BODY, f"the text has {len(body)} characters; at most {LONGEST_BODY} can be sent")
     _require("\0" not in body, "the text holds a NUL character")
+    _require(_is_unicode(body), "the text holds half a character, which no encoding can carry")
     form: dict[str, Any] = {"To": f"{prefix}{message.address}", "Body": body}
     if message.sender:
         known = _TEXT_SENDER.fullmatch(message.sender) is not None
@@ -144,6 +147,17 @@ def content_variables(message: OutgoingMessage, variables: Mapping[str, ContentV
 def _mailbox_of(sender: str) -> tuple[str, str]:
     """Return (name, address) of a sender; the same few are asked for all night."""
     return parseaddr(sender)
+
+
+def _is_unicode(words: str) -> bool:
+    """Return whether a text can be encoded: one that was cut in the middle of a pair cannot."""
+    if words.isascii():
+        return True
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_mailbox(address: str) -> bool:

@@ -22,7 +22,7 @@ from sendgrid.helpers.eventwebhook import EventWebhook
 from winback.channels import Consequence, Outcome, Prepared, Receipt, Receipts, SendResult
 from winback.channels.mail_batches import LARGEST_REQUEST_BYTES, MOST_PEOPLE, mail_requests
 from winback.channels.request_bodies import is_message_id, mail_body
-from winback.channels.vendor_codes import code_table, retry_after_seconds, without_persons
+from winback.channels.vendor_codes import code_table, retry_after_seconds, vendor_id, without_persons
 from winback.errors import SendDeferred, SendRefused, SendUnknown
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class SendGridMail:
         meaning = code_table("sendgrid").of_status(answer.status_code)
         outcome, provider_id = meaning.outcome, None
         if outcome is Outcome.ACCEPTED:
-            provider_id = answer.headers.get("X-Message-Id") or None
+            provider_id = vendor_id(answer.headers.get("X-Message-Id"))
             # A yes without its id may be a proxy's.
             outcome = outcome if provider_id else Outcome.UNKNOWN
         return _result(
@@ -239,10 +239,10 @@ def _receipt(event: dict[str, Any]) -> Receipt | None:
         message_id=message_id,
         provider="sendgrid",
         # The id of one person begins with the id of the request.
-        provider_id=_text(event.get("sg_message_id")).partition(".")[0] or None,
+        provider_id=vendor_id(_text(event.get("sg_message_id")).partition(".")[0]),
         kind=meaning.kind,
         occurred_at=datetime.fromtimestamp(float(str(at)), tz=UTC),
-        code=_text(event.get("status"))[:20] or None,
+        code=vendor_id(event.get("status")),
         detail=without_persons(reason, _text(event.get("email"))) or None,
         is_machine=event.get("sg_machine_open") is True,
         consequence=meaning.consequence,

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 import smtplib
+import weakref
 from collections import deque
 from dataclasses import dataclass, field
 from email import policy
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -101,6 +103,7 @@ class SmtpMail:
         self._server, self._transport = server, transport
         # Connections that wait for the next mail; threads take and return them.
         self._idle: deque[smtplib.SMTP] = deque()
+        weakref.finalize(self, _close_all, self._idle)
 
     def prepare(self, message: OutgoingMessage) -> Prepared:
         """Return the parts of one mail, with the checks every mail passes.
@@ -122,16 +125,21 @@ class SmtpMail:
 
     def close(self) -> None:
         """Close the connections that wait."""
-        while self._idle:
-            self._idle.popleft().close()
+        _close_all(self._idle)
 
     def _send_one(self, prepared: Prepared, *, now: datetime) -> SendResult:
         message = prepared.message
+        try:
+            mail = mime_of(prepared, now=now).as_bytes(policy=_HEADERS)
+        except (MessageError, ValueError, LookupError) as problem:
+            # An address that a mailbox may have and the standard library cannot write, in most cases.
+            what = f"the mail cannot be written ({type(problem).__name__})"
+            return _result(message, Outcome.REFUSED, error=what, consequence=Consequence.CONTENT)
         self._transport.begin()
         try:
             connection = self._connection()
             try:
-                result = _hand_in(connection, prepared, now=now)
+                result = _hand_in(connection, prepared, mail)
             except BaseException:
                 connection.close()
                 raise
@@ -227,7 +235,12 @@ def _mailbox(person: dict[str, str]) -> Address:
     return Address(display_name=person.get("name", ""), addr_spec=person["email"])
 
 
-def _hand_in(connection: smtplib.SMTP, prepared: Prepared, *, now: datetime) -> SendResult:
+def _close_all(connections: deque[smtplib.SMTP]) -> None:
+    while connections:
+        connections.popleft().close()
+
+
+def _hand_in(connection: smtplib.SMTP, prepared: Prepared, mail: bytes) -> SendResult:
     """Hand one mail in.
 
     Raises
@@ -238,7 +251,6 @@ def _hand_in(connection: smtplib.SMTP, prepared: Prepared, *, now: datetime) -> 
         If the connection failed before the dot.
     """
     message = prepared.message
-    mail = mime_of(prepared, now=now).as_bytes(policy=_HEADERS)
     body = re.sub(rb"(?m)^\.", b"..", mail if mail.endswith(b"\r\n") else mail + b"\r\n")
     _require(connection.mail(prepared.request["from"]["email"]), Consequence.CONFIGURATION, Outcome.DEFERRED)
     _require(connection.rcpt(message.address), None, Outcome.REFUSED)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from winback.channels import Consequence, Receipt, ReceiptKind, Receipts
 from winback.channels.request_bodies import is_message_id
-from winback.channels.vendor_codes import code_table
+from winback.channels.vendor_codes import code_table, vendor_id
 from winback.core.sms import OPT_OUT_WORDS
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def receipts_of(body: bytes, *, message_id: str, received_at: datetime) -> Recei
             Receipt(
                 message_id=message_id,
                 provider="twilio",
-                provider_id=form.get("MessageSid") or form.get("SmsSid") or None,
+                provider_id=vendor_id(form.get("MessageSid") or form.get("SmsSid")),
                 kind=meaning.kind,
                 occurred_at=received_at,
                 code=code if is_code else None,
@@ -80,7 +80,7 @@ def answers_of(body: bytes, *, received_at: datetime) -> Receipts:
             Receipt(
                 message_id="",
                 provider="twilio",
-                provider_id=form.get("MessageSid") or None,
+                provider_id=vendor_id(form.get("MessageSid")),
                 kind=kind,
                 occurred_at=received_at,
                 detail=asked,

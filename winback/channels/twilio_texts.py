@@ -25,7 +25,7 @@ from twilio.rest import Client
 
 from winback.channels import Consequence, Outcome, Prepared, SendResult
 from winback.channels.request_bodies import content_variables, text_body
-from winback.channels.vendor_codes import code_table, retry_after_seconds, without_persons
+from winback.channels.vendor_codes import code_table, retry_after_seconds, vendor_id, without_persons
 from winback.errors import SendDeferred, SendRefused, SendUnknown
 
 if TYPE_CHECKING:
@@ -208,8 +208,8 @@ class TwilioTexts:
             created, body = listed.date_created, listed.body or ""
             if created is not None and (created if created.tzinfo else created.replace(tzinfo=UTC)) < earliest:
                 continue
-            if listed.sid and any(mark in body for mark in doubt.marks):
-                return str(listed.sid)
+            if any(mark in body for mark in doubt.marks):
+                return vendor_id(listed.sid)
         return None
 
 
@@ -225,8 +225,8 @@ def _result(message: OutgoingMessage, outcome: Outcome, **facts: Any) -> SendRes
 
 
 def _created(message: OutgoingMessage, created: Any) -> SendResult:  # noqa: ANN401  the package's
-    if isinstance(created.sid, str) and created.sid:
-        return _result(message, Outcome.ACCEPTED, provider_id=created.sid, status=_CREATED)
+    if sid := vendor_id(created.sid):
+        return _result(message, Outcome.ACCEPTED, provider_id=sid, status=_CREATED)
     return _result(message, Outcome.UNKNOWN, status=_CREATED, error="Twilio answered 201 without a sid")
 
 

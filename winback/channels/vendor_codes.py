@@ -29,6 +29,7 @@ LONGEST_WAIT_SECONDS = 24 * 3600.0
 _LONGEST_SAYING = 300
 # Wherever a number or an address may stand in what a vendor says, with or without its country code.
 _PERSONAL = re.compile(r"[^\s<>\"'=:]+@[^\s<>\"',;]+|\+?\d(?:[ ()/-]?\d){6,}")
+_ID = re.compile(r"[!-~]{1,100}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 _Source = Annotated[str, Field(min_length=1)]
@@ -121,6 +122,11 @@ def code_table(vendor: str) -> CodeTable:
     file = f"vendors/{vendor}.yaml"
     text = (data_directory() / file).read_text(encoding="utf-8")
     return documents.load(text, file=file, model=CodeTable, error=SettingsError)
+
+
+def vendor_id(value: object) -> str | None:
+    """Return an id or a code as a vendor gave it, or None where it is none that could be stored and asked for."""
+    return value if isinstance(value, str) and _ID.fullmatch(value) else None
 
 
 def without_persons(said: str, *known: str) -> str:
