@@ -111,7 +111,7 @@ class _WebKit:
             "a yes nobody can read": self.yes(body=page, headers={}),
             "a yes without an id": self.yes(body=b"{}", headers={}),
             "a yes too large": self.yes(body=b"x" * 3_000_000),
-            "another yes": Step(200, page),
+            "another yes": self.yes(status=200, takes=False),
             "redirect": Step(302, headers={"Location": f"http://127.0.0.1:{free_port()}/elsewhere"}),
             "too many": self.no(429, headers={"Retry-After": "7"}),
             "too many, until a date": self.no(429, headers={"Retry-After": "Tue, 10 Mar 2026 09:01:30 GMT"}),

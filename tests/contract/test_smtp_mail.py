@@ -34,8 +34,9 @@ def open_smtp(certificate) -> Iterator:
     opened: list[SmtpMail] = []
 
     def make(peer: MailPeer, **changes: object) -> SmtpMail:
-        account = {"user": "u", "password": "p", "is_tls_from_the_start": peer.context is not None, **changes}
-        opened.append(SmtpMail(SmtpServer(host="127.0.0.1", port=peer.port, **account), transport=transport))
+        account = {"host": "127.0.0.1", "user": "u", "password": "p", **changes}
+        server = SmtpServer(port=peer.port, is_tls_from_the_start=peer.context is not None, **account)
+        opened.append(SmtpMail(server, transport=transport))
         return opened[-1]
 
     yield make
@@ -137,6 +138,16 @@ def test_starttls_comes_before_the_password(open_smtp, certificate) -> None:
     assert result.outcome is Outcome.ACCEPTED
     verbs = [words.partition(" ")[0].upper() for words in peer.said]
     assert verbs.index("STARTTLS") < verbs.index("AUTH")
+
+
+def test_no_password_crosses_a_network_in_the_open(open_smtp) -> None:
+    """127.1 is this machine to the system, but not to anybody who reads it as an address."""
+    with MailPeer() as peer:
+        channel = open_smtp(peer, host="127.1")
+        [result] = send(channel)
+        channel.close()
+    assert (result.outcome, result.consequence) == (Outcome.DEFERRED, Consequence.CONFIGURATION)
+    assert [words.partition(" ")[0].upper() for words in peer.said] == ["EHLO"]
 
 
 def test_a_line_that_died_is_not_used(open_smtp) -> None:

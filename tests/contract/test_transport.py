@@ -144,12 +144,21 @@ def test_no_redirect_is_followed(transport, certificate) -> None:
         assert not elsewhere.requests
 
 
-def test_no_answer_is_asked_for_twice(transport, certificate) -> None:
-    for status in (500, 502, 503, 504, 429):
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_no_answer_is_asked_for_twice(transport, certificate, method: str) -> None:
+    for status in (413, 429, 500, 502, 503, 504):
         with WebPeer([Step(status, headers={"Retry-After": "0"})], certificate) as peer:
-            assert post(transport, peer.url).status == status
+            assert transport.call(method, peer.url, headers={}).status == status
             transport.close()
             assert len(peer.requests) == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_no_lost_answer_is_asked_for_again(transport, certificate, method: str) -> None:
+    with WebPeer([Step(200, then="close")], certificate) as peer:
+        with pytest.raises(SendUnknown):
+            transport.call(method, peer.url, headers={})
+        assert len(peer.requests) == 1
 
 
 def test_a_line_the_peer_has_closed_is_not_used(transport, certificate) -> None:
@@ -214,7 +223,34 @@ def test_what_fails_names_the_host_and_nothing_else(transport, caplog: pytest.Lo
     assert "127.0.0.1" in str(caught.value)
 
 
+def test_no_address_of_a_request_is_logged(transport, certificate, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with WebPeer([Step(200)], certificate) as peer:
+        transport.call("GET", f"{peer.url}/a?To=%2B33612345678", headers={"Authorization": "key"})
+        transport.close()
+    assert "33612345678" not in caplog.text
+
+
 def test_certificates_are_checked_by_default() -> None:
     context = Transport().context
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
+
+
+def test_a_call_whose_time_was_over_before_its_first_byte_was_not_made(certificate) -> None:
+    """Shaking hands took longer than the whole call may take."""
+    time_outs = TimeOuts(connect=2.0, read=2.0, whole=0.2)
+    made = Transport(time_outs=time_outs, context=certificate.client_context())
+    with LatePeer([Step(200)], certificate) as peer:
+        with pytest.raises(SendDeferred):
+            post(made, peer.url)
+        made.close()
+    assert not peer.requests
+
+
+class LatePeer(WebPeer):
+    """Shakes hands after a while."""
+
+    def _serve(self, connection: socket.socket) -> None:
+        self.is_over.wait(0.5)
+        super()._serve(connection)
