@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-SLOW = ("altair", "duckdb", "fastapi", "ibis", "numpy", "pandas", "prefect", "pyarrow", "scipy", "sqlalchemy")
+VENDORS = ("sendgrid", "twilio", "urllib3")
+SLOW = ("altair", "duckdb", "fastapi", "ibis", "numpy", "pandas", "prefect", "pyarrow", "scipy", "sqlalchemy", *VENDORS)
 
 
 def loaded(program: str) -> set[str]:
@@ -29,6 +30,10 @@ def test_a_night_needs_no_prefect(module):
 
 def test_the_sender_needs_neither_prefect_nor_pandas():
     assert not loaded("import winback.night.deliver") & {"prefect", "pandas"}
+
+
+def test_the_local_outbox_needs_no_vendors_package():
+    assert not loaded("import winback.night.deliver, winback.channels.registry") & set(VENDORS)
 
 
 def test_the_watch_sees_an_import():
