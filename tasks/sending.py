@@ -19,6 +19,7 @@ from winback.errors import GuardRefused
 from winback.ledger import queue
 from winback.night.agree import note_approval
 from winback.night.deliver import deliver, write_local_pages
+from winback.night.evidence import seek_evidence
 from winback.night.pepper import open_project_ledger
 from winback.night.run import apply_plan
 from winback.night.settle import settle
@@ -93,6 +94,7 @@ def close_night(project: str, as_of: date, plan_hash: str) -> dict[str, int]:
     """
     opened, now = open_project(project), wall_clock()
     with open_project_ledger(opened) as ledger:
+        seek_evidence(opened, ledger, now=now)
         settle(ledger, now=now, today=opened.business_date(now))
         with ledger.reading() as connection:
             counts = {state: int(count) for state, count in queue.count_by_state(connection, as_of=as_of).items()}
@@ -129,6 +131,7 @@ def settle_messages(project: str) -> dict[str, int]:
     """
     opened, now = open_project(project), wall_clock()
     with open_project_ledger(opened) as ledger:
+        seek_evidence(opened, ledger, now=now)
         counts = dict(settle(ledger, now=now, today=opened.business_date(now)).states)
     get_run_logger().info("settled %s", counts)
     return counts

@@ -20,9 +20,12 @@ from test_deliver import plan
 
 from winback.channels.registry import outbox_of
 from winback.errors import GuardRefused
+from winback.ledger import diary
 from winback.ledger.engine import open_ledger
-from winback.ledger.schema import messages
+from winback.ledger.schema import attempts, messages
 from winback.night.deliver import deliver
+from winback.night.evidence import seek_evidence
+from winback.night.settle import settle
 from winback.sample.acceptance_log import content_hash
 from winback.settings import load_project
 
@@ -217,3 +220,41 @@ def test_being_asked_to_leave_finishes_what_is_in_flight(ledger, database_url, t
     deliver(load_project(project.root, vendors.environment), ledger, now=datetime.now(UTC))
     assert states(ledger) == {"accepted": 60}
     assert vendors.accepted().twice() == {}
+
+
+def test_a_text_the_vendor_lists_is_accepted_and_another_stays_unknown(ledger, tmp_path, vendors):
+    vendors.set_faults([{"kind": "lost_answer", "requests": [1]}, {"kind": "error_before", "requests": [2]}])
+    project = live_project(tmp_path, vendors)
+    plan(ledger, project, *ids(4), channel="sms")
+    deliver(project, ledger, now=rows.NOW)
+    assert states(ledger) == {"accepted": 2, "unknown": 2}
+    assert seek_evidence(project, ledger, now=rows.NOW + timedelta(minutes=5)) == 0  # a listing lags
+    with ledger.writing() as connection:
+        connection.execute(update(attempts).values(started_at=datetime.now(UTC) - timedelta(minutes=30)))
+    assert seek_evidence(project, ledger, now=datetime.now(UTC)) == 1
+    assert states(ledger) == {"accepted": 3, "unknown": 1}
+    settled = settle(ledger, now=datetime.now(UTC) + timedelta(hours=80), today=rows.NIGHT)
+    assert (settled.abandoned, settled.states) == (1, {"abandoned": 1, "accepted": 3})
+    assert vendors.accepted().counts().keys() == {
+        one for one, row in stored(ledger).items() if row["state"] == "accepted"
+    }
+
+
+def test_only_a_person_lets_a_doubtful_message_go_again(ledger, database_url, tmp_path, vendors):
+    vendors.set_faults([{"kind": "error_before", "requests": [1]}])
+    project = live_project(tmp_path, vendors)
+    plan(ledger, project, "a", channel="sms")
+    deliver(project, ledger, now=rows.NOW)
+    (message_id,) = stored(ledger)
+    environment = {**os.environ, "WINBACK_DATABASE_URL": database_url, "WINBACK_PEPPER": rows.PEPPER.decode()}
+    command = [sys.executable, "-m", "winback", "--project", str(project.root), "--json", "release", message_id]
+    said = subprocess.run(
+        [*command, "--reason", "the vendor says so"], env=environment, capture_output=True, check=True
+    )
+    assert b'"planned"' in said.stdout
+    assert deliver(project, ledger, now=rows.NOW + timedelta(minutes=5)) == {"accepted": 1}
+    assert vendors.accepted().counts() == {message_id: 1}
+    again = subprocess.run([*command, "--reason", "once more"], env=environment, capture_output=True, check=False)
+    assert again.returncode == 2
+    with ledger.reading() as connection:
+        assert "release" in {entry.action for entry in diary.read_entries(connection)}

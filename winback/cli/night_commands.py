@@ -214,16 +214,15 @@ def deliver() -> Answer:
 
 
 def settle() -> Answer:
-    """Apply receipts, settle or give up what is in doubt, and count the messages by state."""
+    """Apply receipts, look for evidence, settle or give up what is in doubt, and count the messages by state."""
+    from winback.night.evidence import seek_evidence
     from winback.night.pepper import open_project_ledger
     from winback.night.settle import settle as settle_messages
 
     project, now = session().project(), session().started_at
-    ledger = open_project_ledger(project)
-    try:
+    with open_project_ledger(project) as ledger:
+        proven = seek_evidence(project, ledger, now=now)
         settled = settle_messages(ledger, now=now, today=project.business_date(now))
-    finally:
-        ledger.close()
     found = settled._asdict()
     states = found.pop("states")
     words = ", ".join(f"{state} {count:,}" for state, count in states.items()) or "no messages yet"
@@ -233,4 +232,4 @@ def settle() -> Answer:
         "unknown": sum(settled.unknown_by_age.values()),
     }
     lines = [words, *(f"{count:,} {what}" for what, count in doubts.items() if count)]
-    return Answer(data={"messages": states, **found}, words="\n".join(lines))
+    return Answer(data={"messages": states, "proven": proven, **found}, words="\n".join(lines))
