@@ -239,6 +239,17 @@ class Guards(_Strict):
         return self
 
 
+class Retention(_Strict):
+    """How long the ledger keeps what no promise rests on."""
+
+    facts_days: int = Field(default=90, ge=7)
+    """How long the numbers behind each decision are kept, so that `explain` can show every rule."""
+    decisions_days: int = Field(default=730, ge=30)
+    """How long decisions are kept at all."""
+    quarantine_days: int = Field(default=90, ge=7)
+    """How long rows that were refused are kept."""
+
+
 class Configuration(_Strict):
     """The whole of ``winback.yaml``."""
 
@@ -260,3 +271,5 @@ class Configuration(_Strict):
     """When to stop and ask."""
     hold_out: HoldOuts = HoldOuts()
     """The global control group."""
+    retention: Retention = Retention()
+    """What is let go with time."""

@@ -16,6 +16,7 @@ from winback.core.decisions import COLUMNS
 from winback.core.reasons import Reason
 from winback.errors import UsageError
 from winback.ledger import people, queue, verdicts
+from winback.ledger.retention import NO_FACTS
 from winback.night.pepper import open_project_ledger
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ MESSAGE_COLUMNS = (
     "provider_id", "planned_at", "accepted_at", "last_error",
 )  # fmt: skip
 """The public columns of a message, in the order of INTERFACE."""
+
+_SENTENCES = {reason.value: reason.sentence for reason in Reason}
 
 
 def list_decisions(project: Project, *, as_of: date) -> pd.DataFrame:
@@ -117,6 +120,13 @@ def _replayed(row: pd.Series) -> dict[str, Any]:
             "threshold": "",
             "steps": [],
             "would_have_to_change": [change],
+        }
+    if row["facts"] == NO_FACTS:
+        return {
+            "sentence": _SENTENCES[row["reason"]],
+            "threshold": "the numbers behind this decision are no longer kept (winback.yaml: retention.facts_days)",
+            "steps": [],
+            "would_have_to_change": [],
         }
     facts = explanation.read_facts(str(row["facts"]))
     told = explanation.explain(facts)
