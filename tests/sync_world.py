@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import yaml
 
 from winback.activity.store import ActivityStore
-from winback.ledger import loads, people
+from winback.ledger import people, quarantined_rows
 from winback.night.sync import sync
 from winback.settings import load_project
 
@@ -70,7 +70,7 @@ class Shop:
 
     def quarantine(self, source=None):
         with self.ledger.reading() as connection:
-            return loads.read_quarantine(connection, source=source)
+            return quarantined_rows.read_quarantine(connection, source=source)
 
 
 def order(number, *, days_ago=1):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from winback.core.reasons import Reason
-from winback.ledger import diary, erasure, keys, people, queue, receipts, refusals, schema, verdicts
+from winback.ledger import claims, diary, erasure, keys, people, queue, receipts, refusals, schema, verdicts
 from winback.ledger.queue import MessageState, Outcome, Result
 from winback.ledger.receipts import Receipt, Recorded
 from winback.ledger.refusals import Act, Target
@@ -56,7 +56,7 @@ def _message(ledger, customer: str) -> dict[str, object]:
 
 def _claim(ledger, owner: str = "s1") -> None:
     with ledger.writing() as connection:
-        assert queue.claim(connection, limit=100, now=NOW, owner=owner).messages
+        assert claims.claim(connection, limit=100, now=NOW, owner=owner).messages
 
 
 def _end(ledger, customer: str, outcome: Outcome = Outcome.ACCEPTED, **columns: object) -> None:
@@ -120,7 +120,7 @@ def test_a_receipt_proves_acceptance_whatever_was_thought_before(ledger, state):
     row = _message(ledger, "a")
     assert (row["state"], row["accepted_at"], row["provider_id"]) == ("accepted", _at(1), "sg-a")
     with ledger.writing() as connection:
-        assert queue.claim(connection, limit=10, now=NOW, owner="s2").is_drained, "it is not sent again"
+        assert claims.claim(connection, limit=10, now=NOW, owner="s2").is_drained, "it is not sent again"
 
 
 @pytest.mark.parametrize("kind", ["refused", "stopped", "started"])

@@ -222,6 +222,8 @@ def test_the_tables():
         "plans",
         "quarantine",
         "receipts",
+        "signs_of_life",
+        "spending",
         "steps",
         "suppressions",
         "switches",

@@ -9,7 +9,7 @@ import ledger_rows as rows
 import pytest
 
 from winback.errors import GuardRefused, UsageError
-from winback.ledger import diary, keys, queue, receipts, unknowns
+from winback.ledger import claims, diary, keys, queue, receipts, unknowns
 from winback.ledger.queue import Outcome, Result
 from winback.ledger.receipts import Receipt
 from winback.night.settle import Settled, settle
@@ -25,7 +25,7 @@ def _id(customer: str) -> str:
 def _unknown(ledger, *customers: str, owner: str = "s1", provider: str = "sendgrid", outcome=Outcome.UNKNOWN) -> None:
     rows.populate(ledger, *customers)
     with ledger.writing() as connection:
-        assert len(queue.claim(connection, limit=9, now=NOW, owner=owner).messages) == len(customers)
+        assert len(claims.claim(connection, limit=9, now=NOW, owner=owner).messages) == len(customers)
         found = [Result(_id(one), 1, outcome, provider) for one in customers]
         assert queue.record_results(connection, found, owner=owner, now=NOW) == []
 
@@ -74,7 +74,7 @@ def test_after_three_days_they_are_given_up_and_never_sent_again(ledger):
     assert (settled.abandoned, settled.states) == (1, {"abandoned": 1})
     assert _settle(ledger, NOW + 73 * HOUR).abandoned == 0
     with ledger.writing() as connection:
-        assert queue.claim(connection, limit=9, now=NOW, owner="s2").is_drained
+        assert claims.claim(connection, limit=9, now=NOW, owner="s2").is_drained
 
 
 def test_a_late_receipt_still_settles_what_was_given_up(ledger):
@@ -90,7 +90,7 @@ def test_what_came_while_the_sender_died_is_evidence(ledger):
     rows.populate(ledger, "a")
     told = Receipt(_id("a"), "sendgrid", "delivered", NOW + HOUR)
     with ledger.writing() as connection:
-        queue.claim(connection, limit=9, now=NOW, owner="dead")
+        claims.claim(connection, limit=9, now=NOW, owner="dead")
         receipts.record_receipts(connection, [told], now=NOW, today=NIGHT, pepper=PEPPER)
     settled = _settle(ledger, NOW + HOUR)
     assert (settled.moved, settled.states) == (1, {"delivered": 1})
@@ -117,7 +117,7 @@ def test_a_person_releases_and_it_is_sent_as_a_new_attempt_through_every_gate(le
     _unknown(ledger, "a")
     _release(ledger, "a")
     with ledger.writing() as connection:
-        (message,) = queue.claim(connection, limit=9, now=NOW, owner="s2").messages
+        (message,) = claims.claim(connection, limit=9, now=NOW, owner="s2").messages
     assert (message.customer_id, message.attempt_no) == ("a", 2)
 
 
@@ -134,7 +134,7 @@ def test_what_is_too_old_by_then_expires_instead_of_being_sent(ledger):
     _unknown(ledger, "a")
     _release(ledger, "a", now=NOW + 40 * HOUR)
     with ledger.writing() as connection:
-        assert queue.claim(connection, limit=9, now=NOW + 40 * HOUR, owner="s2").refused == {"step_missed": 1}
+        assert claims.claim(connection, limit=9, now=NOW + 40 * HOUR, owner="s2").refused == {"step_missed": 1}
 
 
 def test_while_the_sender_lives_nobody_releases(ledger):
@@ -149,7 +149,7 @@ def test_what_the_provider_spoke_of_is_not_released(ledger):
     rows.populate(ledger, "a")
     told = Receipt(_id("a"), "sendgrid", "opened", NOW)
     with ledger.writing() as connection:
-        queue.claim(connection, limit=9, now=NOW, owner="dead")
+        claims.claim(connection, limit=9, now=NOW, owner="dead")
         receipts.record_receipts(connection, [told], now=NOW, today=NIGHT, pepper=PEPPER)
         queue.recover(connection, is_alive=lambda _owner: False, now=NOW)
     with pytest.raises(GuardRefused, match="winback settle"):

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from night_world import CONSENTS, CONTACTS, DAY, EVENTS, Shop
 
-from winback.ledger import loads
+from winback.ledger import quarantined_rows
 
 EVE = DAY - timedelta(days=1)
 
@@ -23,7 +23,7 @@ def synced(shop, code=0) -> dict[str, dict]:
 def quarantined(shop) -> dict[str, str]:
     """Return rule by the masked value of every row that was put aside."""
     with shop.open_ledger() as (ledger, _), ledger.reading() as connection:
-        rows = loads.read_quarantine(connection)
+        rows = quarantined_rows.read_quarantine(connection)
     return {f"{row['column']}:{row['rule']}": row["masked_value"] for row in rows.to_dict("records")}
 
 
