@@ -403,6 +403,17 @@ def test_money_that_is_not_there_puts_messages_off(ledger):
     assert _spent(ledger) == (2, pytest.approx(0.14))
 
 
+def test_money_for_messages_that_are_somebody_elses_by_now_is_not_asked_for(ledger):
+    rows.populate(ledger, *"ab")
+    costs = {one.message_id: 0.07 for one in _claim(ledger).messages}
+    with ledger.writing() as connection:
+        queue.recover(connection, is_alive=lambda _owner: False, now=LATER)
+    with ledger.writing() as connection:
+        goes = claims.reserve_cost(connection, costs, budget=Budget(cost_per_night=0.14), owner="s1", now=LATER)
+    assert goes == set()
+    assert _spent(ledger)[1] == 0
+
+
 def test_a_month_has_a_limit_over_its_nights(ledger):
     rows.populate(ledger, "a", send=False)
     for day in (NIGHT - timedelta(days=1), NIGHT):

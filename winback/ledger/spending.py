@@ -112,6 +112,8 @@ def _micros(cost: float) -> int:
 
 def _used(connection: Connection, scopes: Sequence[str]) -> dict[str, tuple[int, int]]:
     """Return what scopes have used, their rows locked until the transaction ends; made where they were not there."""
+    if not scopes:  # an insert of no rows would be one row of defaults
+        return {}
     made = new_insert(connection, spending).values([{"scope": one, "sends": 0, "cost_micros": 0} for one in scopes])
     connection.execute(made.on_conflict_do_nothing())
     # In one order for everybody, so that two senders never wait for each other.
