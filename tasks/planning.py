@@ -13,7 +13,7 @@ from tasks.asking import open_project
 from tasks.publishing import publish_plan, publish_thresholds, tell
 from winback.core.reasons import Action
 from winback.night import observe
-from winback.night.agree import programmes_over_limit
+from winback.night.agree import what_wants_agreement
 from winback.night.assess import assess
 from winback.night.check import load_programmes
 from winback.night.opening import open_night
@@ -70,7 +70,8 @@ def work_out_plan(project: str, as_of: date, programmes: list[str] | None = None
 
     Returns
     -------
-    plan_hash, sends (messages), contacts (in scope), over_limit (programmes whose policy wants a person to agree)
+    plan_hash, sends (messages), contacts (in scope), over_limit (why a person has to agree: programmes over the limit
+    of their policy, ``first live night``)
     """
     opened = open_project(project)
     file = plan_file(opened, as_of)
@@ -83,5 +84,5 @@ def work_out_plan(project: str, as_of: date, programmes: list[str] | None = None
     for held in summary["held"]:
         tell("night.held", as_of=as_of, name=held["name"], kind=held["kind"], plan_hash=plan_hash)
     get_run_logger().info("planned as_of=%s plan=%s sends=%d contacts=%d", as_of, plan_hash, sends, contacts)
-    over_limit = sorted(programmes_over_limit(load_programmes(opened.root), summary["steps"]))
+    over_limit = what_wants_agreement(opened, load_programmes(opened.root), summary, as_of)
     return {"plan_hash": plan_hash, "sends": sends, "contacts": contacts, "over_limit": over_limit}

@@ -21,6 +21,7 @@ from winback.ledger.refusals import ALL, PRECEDENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from datetime import date
 
     from winback.core.country_rules import CountryRules
     from winback.core.send_hours import SendHours
@@ -51,6 +52,7 @@ class Terms:
     returns : by programme, the behaviours that bring a customer back
     sources : by programme, the sources it would decide wrongly without
     is_welcome : whether an address may be written to at all (a staging system's list)
+    rehearsals : nights whose messages are not for people
     """
 
     plan_ttl: timedelta = timedelta(hours=36)
@@ -61,6 +63,7 @@ class Terms:
     returns: Mapping[str, Collection[str]] = field(default_factory=dict)
     sources: Mapping[str, Collection[str]] = field(default_factory=dict)
     is_welcome: Callable[[str], bool] | None = None
+    rehearsals: Collection[date] = ()
 
 
 class Gate:
@@ -83,8 +86,9 @@ class Gate:
         return found
 
     def age(self, row: Mapping[str, Any]) -> Refused | None:
-        """Refuse what was planned too long ago, or for a window that has closed."""
+        """Refuse what was planned too long ago, for a window that has closed, or before the project went live."""
         is_over = row["expires_at"] <= self.now or row["planned_at"] + self.terms.plan_ttl <= self.now
+        is_over = is_over or row["as_of"] in self.terms.rehearsals
         return Refused("expired", Reason.STEP_MISSED) if is_over else None
 
     def suppression(self, row: Mapping[str, Any]) -> Refused | None:

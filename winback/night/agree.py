@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from winback.core.reasons import Action
 from winback.errors import ApprovalNeeded, GuardRefused
-from winback.ledger import diary, verdicts
+from winback.ledger import diary, live_nights, verdicts
 from winback.night.pepper import open_project_ledger
 from winback.night.plan_file import read_plan
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
+
+    from sqlalchemy import Connection
 
     from winback.core.policy import Programme
     from winback.night.opening import Night
@@ -48,12 +51,15 @@ def note_approval(project: Project, plan_file: Path, *, plan_hash: str, by: str,
         return verdicts.approve_plan(connection, plan_hash, at=now, by=by)
 
 
-def require_agreement(night: Night, plan: Plan, *, confirm_count: int | None, by: str) -> None:
-    """Let a plan pass if no policy wants a person's agreement, or if a person has agreed to this very plan.
+def require_agreement(night: Night, plan: Plan, *, confirm_count: int | None, by: str, command: str) -> None:
+    """Let a plan pass if nothing wants a person's agreement, or if a person has agreed to this very plan.
+
+    A policy may want one over a number of messages; the first night that sends for real always does.
 
     Parameters
     ----------
     confirm_count : how many messages the person at the command line expects; agreeing is noted, with ``by``
+    command : what the person typed, to be typed again with the count
 
     Raises
     ------
@@ -68,19 +74,31 @@ def require_agreement(night: Night, plan: Plan, *, confirm_count: int | None, by
             )
         _note(night, plan, by=by)
         return
-    over = programmes_over_limit(night.programmes, plan.summary["steps"])
-    if not over:
-        return
+    words = [
+        f"programme {name} would send {sends} messages, and its policy wants a person to agree over {most}"
+        for name, (sends, most) in programmes_over_limit(night.programmes, plan.summary["steps"]).items()
+    ]
     with night.ledger.reading() as connection:
+        if is_first_live(connection, night.project, night.as_of, sends=plan.sends):
+            words.append(f"this is the first live night of this ledger: {plan.sends} messages would reach people")
         stored = verdicts.read_plan(connection, plan.plan_hash)
-    if stored is None or stored.approved_at is None:
-        words = "; ".join(
-            f"programme {name} would send {sends} messages, and its policy wants a person to agree over {most}"
-            for name, (sends, most) in over.items()
-        )
-        raise ApprovalNeeded(
-            f"{words}. Look at the plan, then: winback run --as-of {night.as_of} --confirm-count {plan.sends}"
-        )
+    if words and (stored is None or stored.approved_at is None):
+        raise ApprovalNeeded(f"{'; '.join(words)}. Look at the plan, then: {command} --confirm-count {plan.sends}")
+
+
+def is_first_live(connection: Connection, project: Project, as_of: date, *, sends: int) -> bool:
+    """Tell whether a plan would be the first of its ledger whose messages reach people."""
+    return project.config.live and sends > 0 and not live_nights.has_gone_live(connection, before=as_of)
+
+
+def what_wants_agreement(
+    project: Project, programmes: Sequence[Programme], summary: Mapping[str, Any], as_of: date
+) -> list[str]:
+    """Return why a plan would not be carried out unasked: programmes over their limit, ``first live night``."""
+    sends = int(summary["decisions"].get(Action.SEND, 0))
+    with open_project_ledger(project) as ledger, ledger.reading() as connection:
+        is_first = is_first_live(connection, project, as_of, sends=sends)
+    return sorted(programmes_over_limit(programmes, summary["steps"])) + (["first live night"] if is_first else [])
 
 
 def programmes_over_limit(programmes: Sequence[Programme], steps: Mapping[str, int]) -> dict[str, tuple[int, int]]:

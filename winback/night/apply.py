@@ -14,7 +14,7 @@ import pandas as pd
 from winback.core import decisions
 from winback.core.buckets import bounds
 from winback.core.reasons import Action
-from winback.ledger import cycles, refusals, verdicts
+from winback.ledger import cycles, live_nights, refusals, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,8 +53,14 @@ def apply(night: Night, plan: Plan, *, templates: Templates, run_id: str) -> int
             night.progress("write", shard + 1, night.shards)
     with night.ledger.writing() as connection:
         kept = {name: plan.summary[name] for name in ("starts", "programmes", "plan_hash")}
+        kept[live_nights.LIVE] = _is_live(connection, night, plan)
         cycles.end_night(connection, night.as_of, applied_at=night.now, summary=json.dumps(kept))
     return new
+
+
+def _is_live(connection: Connection, night: Night, plan: Plan) -> bool:
+    """Return whether messages of a night reach people; once they have, no later rehearsal of it takes that back."""
+    return (night.project.config.live and plan.sends > 0) or live_nights.went_live(connection, night.as_of)
 
 
 def _covers_everything(written: set[tuple[int, int]]) -> bool:

@@ -17,6 +17,7 @@ from winback.ledger.engine import check as check_database
 from winback.night.check import check
 from winback.night.opening import open_store
 from winback.night.pepper import open_project_ledger
+from winback.night.reach import way_out_of_each
 from winback.settings import load_project
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def diagnose(root: Path, *, now: datetime) -> list[Finding]:
         "activity store": _activity,
         "sources": _sources,
         "channels": _channels,
+        **way_out_of_each(project),
         "red button": _red_button,
         "last night": lambda opened: _last_night(opened, now),
         "unknown messages": _unknown_messages,

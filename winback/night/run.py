@@ -23,6 +23,7 @@ from winback.night.opening import Night, be_silent, open_night
 from winback.night.plan import Plan, plan
 from winback.night.plan_file import read_plan, write_plan
 from winback.night.plan_guards import split_accepted
+from winback.night.reach import require_reach
 from winback.night.render import read_templates
 from winback.night.scratch import scratch
 from winback.night.settle import settle
@@ -151,6 +152,7 @@ def apply_plan(  # noqa: PLR0913  each is an option of `winback apply` or of the
     """
     wanted = read_plan(plan_file)
     require_sound(project.root)
+    require_reach(project)
     started = time.monotonic()
     as_of, begins_at = date.fromisoformat(wanted["as_of"]), datetime.fromisoformat(wanted["begins_at"])
     again = f"winback plan --as-of {as_of} --out {plan_file}"
@@ -170,7 +172,8 @@ def apply_plan(  # noqa: PLR0913  each is an option of `winback apply` or of the
         _refuse_age(night, wanted, again, allow_backdated=allow_backdated)
         worked_out, held = _work_out(night, folder, wanted["accepted"])
         _refuse_drift(worked_out, wanted, again)
-        require_agreement(night, worked_out, confirm_count=confirm_count, by=actor)
+        command = f"winback apply {plan_file}"
+        require_agreement(night, worked_out, confirm_count=confirm_count, by=actor, command=command)
         is_lived = is_delivered or is_of_the_past(night)
         return _carry_out(night, worked_out, held, actor=actor, started=started, is_delivered=is_lived)
 
@@ -226,6 +229,7 @@ def run(  # noqa: PLR0913  each is an option of `winback run`
     """
     started = time.monotonic()
     require_sound(project.root)
+    require_reach(project)
     guards, feeds = split_accepted(accept, as_of=as_of)
     with (
         open_night(project, as_of=as_of, now=now, shards=shards, progress=progress) as night,
@@ -237,7 +241,8 @@ def run(  # noqa: PLR0913  each is an option of `winback run`
         if night.is_backdated and not allow_backdated:
             note = f"{as_of} is more than a day ago: planned only. Carry it out with --allow-backdated."
             return _report(night, worked_out, held, started=started, notes=[note])
-        require_agreement(night, worked_out, confirm_count=confirm_count, by=actor)
+        command = f"winback run --as-of {as_of}"
+        require_agreement(night, worked_out, confirm_count=confirm_count, by=actor, command=command)
         return _carry_out(night, worked_out, held, actor=actor, started=started)
 
 

@@ -1,0 +1,145 @@
+"""Going live, by the command line: credentials, a confirmed count on the first night, a list for staging."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from fake_vendor_process import fake_vendors
+from night_world import DAY, Shop, moment
+from sqlalchemy import update
+
+from winback.ledger.schema import messages
+
+LIVE = {
+    "live": True,
+    "channels": {
+        "email": {"provider": "sendgrid", "from": "Acme <hello@acme.example>"},
+        "sms": {"provider": "twilio", "from": "+33639980001"},
+    },
+}
+NEXT, LATER = DAY + timedelta(days=1), DAY + timedelta(days=10)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Shop:
+    shop = Shop(tmp_path_factory.mktemp("made") / "shop")
+    shop.do("run", "--as-of", DAY)  # of the past: planned only, and everything is read
+    return shop
+
+
+@pytest.fixture
+def vendors(tmp_path):
+    with fake_vendors(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def shop(made, tmp_path, vendors) -> Shop:
+    shop = made.copy(tmp_path / "shop")
+    shop.environment |= vendors.environment
+    shop.configure(**LIVE)
+    return shop
+
+
+def sends_of(shop, day=DAY) -> int:
+    return shop.do("--json", "plan", "--as-of", day, "--out", shop.root / "plan.json").data["decisions"]["send"]
+
+
+def test_the_first_live_night_wants_its_count_and_the_next_one_does_not(shop, vendors):
+    sends = sends_of(shop)
+    said = shop.night(code=3)["error"]
+    assert f"first live night of this ledger: {sends} messages would reach people" in said
+    assert f"winback run --as-of {DAY} --confirm-count {sends}" in said
+    assert f"not the {sends + 1} you expected" in shop.night(DAY, "--confirm-count", sends + 1, code=3)["error"]
+    assert (shop.messages(), vendors.accepted().rows) == ([], ())
+    report = shop.night(DAY, "--confirm-count", sends)
+    assert report["new_messages"] == sends
+    assert sum(vendors.accepted().counts().values()) == report["messages"]["accepted"] > 0
+    assert shop.night()["new_messages"] == 0
+    shop.freshen(NEXT)
+    assert shop.night(NEXT, code=None)["as_of"] == str(NEXT)
+
+
+def test_a_plan_that_is_applied_wants_its_count_too(shop, vendors):
+    sends, plan = sends_of(shop), shop.root / "plan.json"
+    said = shop.do("--json", "apply", plan, "--allow-backdated", code=3).data["error"]
+    assert f"winback apply {plan} --confirm-count {sends}" in said
+    assert vendors.accepted().rows == ()
+    shop.do("apply", plan, "--allow-backdated", "--confirm-count", sends)
+    assert vendors.accepted().rows
+
+
+def test_nights_before_the_switch_count_for_nothing_and_what_they_left_reaches_nobody(shop, vendors):
+    shop.configure(live=False)
+    shop.night()
+    with shop.open_ledger() as (ledger, _), ledger.writing() as connection:
+        later = {"state": "planned", "planned_at": moment(LATER), "expires_at": moment(LATER) + timedelta(days=1)}
+        left = connection.execute(update(messages).values(**later)).rowcount
+    assert left > 0
+    shop.configure(live=True)
+    shop.freshen(LATER)
+    shop.do("run", "--as-of", LATER)  # of the past: planned only
+    sends = sends_of(shop, LATER)
+    assert sends > 0
+    assert "first live night" in shop.night(LATER, code=3)["error"]
+    shop.night(LATER, "--confirm-count", sends)
+    assert sum(vendors.accepted().counts().values()) <= sends
+    gone = {row["message_id"] for row in shop.messages("--as-of", DAY)}
+    assert gone.isdisjoint(vendors.accepted().counts())
+    assert {row["state"] for row in shop.messages("--as-of", DAY)} == {"expired"}
+
+
+@pytest.mark.parametrize("variable", ["SENDGRID_API_KEY", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"])
+@pytest.mark.parametrize("command", ["run", "apply", "deliver"])
+def test_a_missing_credential_is_named_before_anything_is_queued(shop, vendors, variable, command):
+    sends = sends_of(shop)
+    kept = [value for name, value in shop.environment.items() if name != "WINBACK_PEPPER" and "URL" not in name]
+    shop.environment[variable] = ""
+    line = {
+        "run": ["run", "--as-of", DAY, "--allow-backdated", "--confirm-count", sends],
+        "apply": ["apply", shop.root / "plan.json", "--allow-backdated", "--confirm-count", sends],
+        "deliver": ["deliver"],
+    }[command]
+    answered = shop.do("--json", *line, code=2)
+    assert f"{variable}: is not set: live sending needs it" in answered.data["error"]
+    assert not [value for value in kept if value in answered.err + answered.out.decode()]
+    assert (shop.messages(), vendors.accepted().rows) == ([], ())
+
+
+def test_a_list_for_staging_keeps_everybody_else_out(shop, vendors):
+    shop.configure(only_to=["C001@Example.com", "@staging.example"])
+    sends = sends_of(shop)
+    shop.night(DAY, "--confirm-count", sends)
+    assert {one for found in vendors.accepted().recipients().values() for one in found} <= {"c001@example.com"}
+    assert {row["reason"] for row in stored(shop) if row["state"] == "cancelled"} == {"not_on_the_list"}
+
+
+def stored(shop) -> list[dict]:
+    with shop.open_ledger() as (ledger, _), ledger.reading() as connection:
+        return [dict(row) for row in connection.execute(messages.select()).mappings()]
+
+
+def ways_out(shop) -> dict[str, tuple[bool, str]]:
+    found = shop.do("--json", "doctor", code=None).data["checks"]
+    return {one["name"]: (one["ok"], one["detail"]) for one in found if one["name"].startswith("channel ")}
+
+
+def test_the_doctor_says_where_each_channel_leads_and_never_a_value(shop, vendors):
+    shop.configure(only_to=["@staging.example"])
+    base = vendors.base_url
+    account = "TWILIO_ACCOUNT_SID is set; TWILIO_AUTH_TOKEN is set; TWILIO_MESSAGING_SERVICE_SID is set"
+    listed = "only_to with 1 entries in force"
+    assert ways_out(shop) == {
+        "channel email": (True, f"sendgrid, live; SENDGRID_API_KEY is set; to {base}; {listed}"),
+        "channel sms": (True, f"twilio, live; {account}; to {base}; {listed}"),
+    }
+    shop.configure(only_to=[])
+    shop.environment |= {"SENDGRID_API_KEY": "", "TWILIO_BASE_URL": "http://user:word@vendor.example"}
+    email, sms = ways_out(shop).values()
+    assert email == (False, "the environment: SENDGRID_API_KEY: is not set: live sending needs it")
+    assert sms == (False, "the environment: TWILIO_BASE_URL: may hold a host and a path only")
+    shop.configure(live=False)
+    is_well, words = ways_out(shop)["channel email"]
+    assert is_well
+    assert words.startswith("sendgrid, local: everything goes to var/outbox; SENDGRID_API_KEY is not set")
