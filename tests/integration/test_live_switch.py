@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
+import time_machine
 from fake_vendor_process import fake_vendors
 from night_world import DAY, Shop, moment
 from sqlalchemy import update
@@ -42,37 +43,55 @@ def shop(made, tmp_path, vendors) -> Shop:
     return shop
 
 
+def on(day):
+    """The clock of a day: what is live goes out at the hour it really is."""
+    return time_machine.travel(datetime.combine(day, time(10), tzinfo=UTC), tick=True)
+
+
+def live_night(shop, day, *arguments, code=0):
+    with on(day):
+        return shop.night(day, *arguments, code=code)
+
+
 def sends_of(shop, day=DAY) -> int:
     return shop.do("--json", "plan", "--as-of", day, "--out", shop.root / "plan.json").data["decisions"]["send"]
 
 
 def test_the_first_live_night_wants_its_count_and_the_next_one_does_not(shop, vendors):
     sends = sends_of(shop)
-    said = shop.night(code=3)["error"]
+    said = live_night(shop, DAY, code=3)["error"]
     assert f"first live night of this ledger: {sends} messages would reach people" in said
     assert f"winback run --as-of {DAY} --confirm-count {sends}" in said
-    assert f"not the {sends + 1} you expected" in shop.night(DAY, "--confirm-count", sends + 1, code=3)["error"]
+    assert f"not the {sends + 1} you expected" in live_night(shop, DAY, "--confirm-count", sends + 1, code=3)["error"]
     assert (shop.messages(), vendors.accepted().rows) == ([], ())
-    report = shop.night(DAY, "--confirm-count", sends)
+    report = live_night(shop, DAY, "--confirm-count", sends)
     assert report["new_messages"] == sends
     assert sum(vendors.accepted().counts().values()) == report["messages"]["accepted"] > 0
-    assert shop.night()["new_messages"] == 0
+    assert live_night(shop, DAY)["new_messages"] == 0
     shop.freshen(NEXT)
-    assert shop.night(NEXT, code=None)["as_of"] == str(NEXT)
+    assert live_night(shop, NEXT, code=None)["as_of"] == str(NEXT)
 
 
 def test_a_plan_that_is_applied_wants_its_count_too(shop, vendors):
-    sends, plan = sends_of(shop), shop.root / "plan.json"
-    said = shop.do("--json", "apply", plan, "--allow-backdated", code=3).data["error"]
-    assert f"winback apply {plan} --confirm-count {sends}" in said
+    with on(DAY):
+        sends, plan = sends_of(shop), shop.root / "plan.json"
+        said = shop.do("--json", "apply", plan, code=3).data["error"]
+        assert f"winback apply {plan} --confirm-count {sends}" in said
+        assert vendors.accepted().rows == ()
+        shop.do("apply", plan, "--confirm-count", sends)
+        assert vendors.accepted().rows
+
+
+def test_a_live_night_of_long_ago_reaches_nobody(shop, vendors):
+    """Its hours are over: what was due in the morning of that day would arrive in the middle of some night."""
+    report = shop.night(DAY, "--confirm-count", sends_of(shop))
+    assert report["messages"] == {"expired": report["new_messages"]}
     assert vendors.accepted().rows == ()
-    shop.do("apply", plan, "--allow-backdated", "--confirm-count", sends)
-    assert vendors.accepted().rows
 
 
 def test_nights_before_the_switch_count_for_nothing_and_what_they_left_reaches_nobody(shop, vendors):
     shop.configure(live=False)
-    shop.night()
+    live_night(shop, DAY)
     with shop.open_ledger() as (ledger, _), ledger.writing() as connection:
         later = {"state": "planned", "planned_at": moment(LATER), "expires_at": moment(LATER) + timedelta(days=1)}
         left = connection.execute(update(messages).values(**later)).rowcount
@@ -82,8 +101,8 @@ def test_nights_before_the_switch_count_for_nothing_and_what_they_left_reaches_n
     shop.do("run", "--as-of", LATER)  # of the past: planned only
     sends = sends_of(shop, LATER)
     assert sends > 0
-    assert "first live night" in shop.night(LATER, code=3)["error"]
-    shop.night(LATER, "--confirm-count", sends)
+    assert "first live night" in live_night(shop, LATER, code=3)["error"]
+    live_night(shop, LATER, "--confirm-count", sends)
     assert sum(vendors.accepted().counts().values()) <= sends
     gone = {row["message_id"] for row in shop.messages("--as-of", DAY)}
     assert gone.isdisjoint(vendors.accepted().counts())
@@ -110,7 +129,7 @@ def test_a_missing_credential_is_named_before_anything_is_queued(shop, vendors, 
 def test_a_list_for_staging_keeps_everybody_else_out(shop, vendors):
     shop.configure(only_to=["C001@Example.com", "@staging.example"])
     sends = sends_of(shop)
-    shop.night(DAY, "--confirm-count", sends)
+    live_night(shop, DAY, "--confirm-count", sends)
     assert {one for found in vendors.accepted().recipients().values() for one in found} <= {"c001@example.com"}
     assert {row["reason"] for row in stored(shop) if row["state"] == "cancelled"} == {"not_on_the_list"}
 
