@@ -19,15 +19,25 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+import yaml
+from canaries import plant_people, seen_in, signs_of
 
 from deploy.services import ROOT, Services, free_port
+from winback.sample.acceptance_log import read_acceptances
 from winback.sample.scaffold import scaffold
 
 pytestmark = pytest.mark.prefect
 
 MOMENTS = {"nightly", "hourly", "weekly", "replay"}
+BREAKS = """CREATE TRIGGER breaks BEFORE UPDATE OF provider_id ON messages
+BEGIN SELECT RAISE(ABORT, 'broken on purpose'); END"""
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 ZONE = ZoneInfo("Europe/Paris")
+LOUD = {
+    "PREFECT_LOGGING_LEVEL": "DEBUG",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "winback,urllib3,sendgrid,python_http_client,twilio,sqlalchemy",
+}
+"""Whatever these say goes into Prefect's database."""
 
 
 def today():
@@ -47,6 +57,8 @@ def prefect(project, tmp_path_factory):
     with Services(project=project, home=home, port=free_port(0)) as services:
         services.start_server()
         services.wait_for_server()
+        services.start_fake_vendors()
+        services.vendors |= LOUD
         services.start_worker()
         services.first = services.register()
         yield services
@@ -205,6 +217,46 @@ def test_prefect_knows_no_person(prefect, project):
     people = personal(project)
     assert len(people) > 300
     assert not [person for person in people if person.encode() in stored]
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory):
+    root = tmp_path_factory.mktemp("live") / "project"
+    scaffold(root, customers=150, ends_on=today() - timedelta(days=1), history_days=400)
+    file = root / "winback.yaml"
+    config = yaml.safe_load(file.read_text())
+    config["live"] = True
+    for name, provider in {"email": "sendgrid", "sms": "twilio", "whatsapp": "twilio"}.items():
+        if name in config["channels"]:
+            config["channels"][name]["provider"] = provider
+    file.write_text(yaml.safe_dump(config))
+    return root
+
+
+def test_a_first_live_night_waits_for_its_count_and_leaves_nothing_of_anybody(prefect, live):
+    """Planted people, real calls to the vendors' doubles, one error: Prefect's files hold no trace, as bytes."""
+    config = yaml.safe_load((live / "winback.yaml").read_text())
+    planted = plant_people(live / "contacts.csv", config["sources"]["contacts"].get("columns"))
+    run = start(prefect, "nightly", project=str(live))
+    assert wait_for(prefect, run, {"PAUSED"})["state_name"] == "Suspended"
+    sends = int(re.search(r"Messages: (\d+)", artifacts(prefect, run)["winback-plan"]).group(1))
+    answer = {"run_input": {"approved_by": "Ada", "confirm_count": sends}}
+    eventually(lambda: prefect.ask(f"flow_runs/{run['id']}/resume", answer), seconds=30)
+    done = wait_for(prefect, run, set())
+    assert done["state_type"] == "COMPLETED", prefect.log("worker").read_text()[-3000:]
+    written = {one for found in read_acceptances(prefect.accepted).recipients().values() for one in found}
+    assert written
+    assert {one.removeprefix("whatsapp:") for one in written} <= planted
+    with closing(sqlite3.connect(live / "var" / "winback.db")) as connection, connection:
+        connection.execute("UPDATE messages SET state = 'planned'")
+        connection.execute(BREAKS)
+    failed = wait_for(prefect, start(prefect, "hourly", project=str(live)), set())
+    assert failed["state_type"] == "FAILED"
+    theirs = {path for path in prefect.home.rglob("*") if path.name.startswith("fake-vendors")}
+    stored = b"".join(path.read_bytes() for path in set(prefect.home.rglob("*")) - theirs if path.is_file())
+    assert b"broken on purpose" in stored
+    keys = {prefect.vendors[name] for name in ("SENDGRID_API_KEY", "TWILIO_AUTH_TOKEN")}
+    assert seen_in(stored, signs_of(planted, keys)) == []
 
 
 def test_everything_stays_on_this_machine(prefect):

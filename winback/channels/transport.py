@@ -162,7 +162,8 @@ class Transport:
         self.context = context or ssl.create_default_context()
         self.context.sslsocket_class = _SecureSocket
         # At DEBUG it would tell addresses: a listing by number carries the number.
-        logging.getLogger("urllib3").setLevel(logging.WARNING)
+        for logger in ("urllib3", "urllib3.connectionpool"):
+            logging.getLogger(logger).setLevel(logging.WARNING)
         timeout = urllib3.Timeout(connect=self.time_outs.connect, read=self.time_outs.read)
         self._pools = urllib3.PoolManager(
             maxsize=CONNECTIONS, block=False, retries=False, timeout=timeout, ssl_context=self.context

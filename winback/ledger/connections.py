@@ -6,6 +6,7 @@ write transactions take the lock at their start, the file is its owner's only. P
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 BUSY_TIMEOUT_SECONDS = 10
 _VARIABLE = "WINBACK_DATABASE_URL"
+_LOUD = ("sqlalchemy", "sqlalchemy.engine", "sqlalchemy.engine.Engine")
 _BUSY_SIGNS = ("locked", "lock timeout", "deadlock", "could not serialize")
 
 
@@ -80,6 +82,9 @@ def make_engine(url: str, *, create: bool) -> Engine:
         If the file is missing, or cannot be made.
     """
     parsed = _parsed(url)
+    # At DEBUG it prints whole rows, whatever hide_parameters says; an engine reads the level when it is made.
+    for name in _LOUD:
+        logging.getLogger(name).setLevel(logging.WARNING)
     if parsed.get_backend_name() == "sqlite":
         _prepare_file(database_file(parsed), create=create)
         engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
