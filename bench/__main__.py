@@ -26,7 +26,6 @@ KIB_PER_MIB = 1024
 LATER = {
     "kills": "senders that are killed are not measured yet",
     "report": "there is no report yet",
-    "send": "there is no sending over the network yet",
     "web": "there are no web apps yet",
 }
 """Cases that are promised and cannot exist before what they measure; `all` leaves them out."""

@@ -102,13 +102,10 @@ def test_no_messages_are_no_trouble(ledger):
 
 def test_a_claim_hands_over_everything_a_sender_needs(ledger):
     rows.populate(ledger, "a")
-    with ledger.writing() as connection:
-        verdicts.write_decisions(connection, rows.decisions("a", facts='{"silence_days": 31}'))
     (message,) = _claim(ledger).messages
     assert (message.customer_id, message.address, message.attempt_no) == ("a", "a@example.com", 1)
     assert (message.template, message.locale, message.channel, message.as_of) == ("survey", "fr", "email", NIGHT)
     assert message.contact["first_name"] == "First a"
-    assert message.facts == '{"silence_days": 31}'
 
 
 def test_a_claimed_message_is_sending_with_an_attempt_and_nobody_else_gets_it(ledger):

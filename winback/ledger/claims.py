@@ -35,7 +35,7 @@ ALIKE = ("channel", "programme", "step", "template_hash", "locale")
 class Claimed(NamedTuple):
     """A message that one sender may post now.
 
-    ``contact`` is the row of the contact as it is now, ``facts`` the JSON of the decision, ``address`` where it goes.
+    ``contact`` is what the ledger knows of the contact now, ``address`` where it goes.
     """
 
     message_id: str
@@ -56,7 +56,11 @@ class Claimed(NamedTuple):
     segments: int | None
     expires_at: datetime
     contact: Mapping[str, Any]
-    facts: str
+
+
+_SAME = tuple(name for name in Claimed._fields if name in messages.c)
+_NAMES = tuple(dict.fromkeys((*_SAME, "attempts", "address_hmac", "local_day", "not_before_at", "planned_at")))
+_COLUMNS = [messages.c[name] for name in _NAMES]
 
 
 class Claim(NamedTuple):
@@ -134,7 +138,8 @@ def reserve_cost(
     ----------
     costs : by message id, in the business's currency; in the order in which they shall be sent
     """
-    held = select(messages).where(messages.c.message_id.in_(list(costs)), messages.c.state == MessageState.SENDING)
+    columns = messages.c.message_id, messages.c.as_of, messages.c.expires_at
+    held = select(*columns).where(messages.c.message_id.in_(list(costs)), messages.c.state == MessageState.SENDING)
     found = connection.execute(held.where(messages.c.owner == owner)).mappings()
     rows = {row["message_id"]: dict(row) for row in found}
     wanted = [Priced(one, rows[one]["as_of"], cost) for one, cost in costs.items() if one in rows]
@@ -156,7 +161,7 @@ def _due_rows(connection: Connection, now: datetime, channel: str | None, limit:
 
     One request carries one text: what is claimed together shares a template, a locale and a step.
     """
-    due = select(messages).where(messages.c.state == MessageState.PLANNED, messages.c.not_before_at <= now)
+    due = select(*_COLUMNS).where(messages.c.state == MessageState.PLANNED, messages.c.not_before_at <= now)
     if channel:
         due = due.where(messages.c.channel == channel)
     due = due.order_by(messages.c.not_before_at, messages.c.message_id).with_for_update(skip_locked=True)
@@ -164,7 +169,8 @@ def _due_rows(connection: Connection, now: datetime, channel: str | None, limit:
     if oldest is None:
         return []
     alike = (messages.c[name].is_not_distinct_from(oldest[name]) for name in ALIKE)
-    return [dict(row) for row in connection.execute(due.where(*alike).limit(limit)).mappings()]
+    found = connection.execute(due.where(*alike).limit(limit))
+    return [dict(zip(_NAMES, row, strict=True)) for row in found]
 
 
 def _priced(row: Mapping[str, Any]) -> Priced:
@@ -204,7 +210,6 @@ def _take(
 
 def _claimed(row: Mapping[str, Any], known: Known) -> Claimed:
     contact = known.contacts[row["customer_id"]]
-    same = {name: row[name] for name in Claimed._fields if name in row}
+    same = {name: row[name] for name in _SAME}
     extra = {"attempt_no": row["attempts"] + 1, "address": contact[ADDRESS_COLUMNS[row["channel"]]]}
-    facts = known.facts.get((row["as_of"], row["customer_id"]), "{}")
-    return Claimed(**same, **extra, contact=contact, facts=facts)
+    return Claimed(**same, **extra, contact=contact)

@@ -73,16 +73,20 @@ class Gate:
         self.known, self.terms, self.now = known, terms, now
         self.passed: Counter[str] = Counter()
         self.places: dict[slots.Place, tuple[bool, datetime | None]] = {}
+        self.zone = ZoneInfo(terms.business_zone)
+        self.today = now.astimezone(UTC).date()
 
     def refusals(self, rows: Iterable[Mapping[str, Any]]) -> dict[str, Refused]:
         """Return what speaks against each message, by its id; nothing for those that may go."""
         found = {}
         for row in rows:
-            refused = next(filter(None, (ask(self, row) for ask in QUESTIONS)), None)
-            if refused is None:
-                self.passed[row["customer_id"]] += 1
+            for ask in QUESTIONS:
+                refused = ask(self, row)
+                if refused is not None:
+                    found[row["message_id"]] = refused
+                    break
             else:
-                found[row["message_id"]] = refused
+                self.passed[row["customer_id"]] += 1
         return found
 
     def age(self, row: Mapping[str, Any]) -> Refused | None:
@@ -93,6 +97,8 @@ class Gate:
 
     def suppression(self, row: Mapping[str, Any]) -> Refused | None:
         """Refuse whom a suppression covers, by address or by customer; the strongest reason is named."""
+        if not self.known.suppressions:
+            return None
         reason = min(self._holding(row), key=PRECEDENCE.index, default=None)
         return Refused("suppressed", reason) if reason else None
 
@@ -118,7 +124,7 @@ class Gate:
             channel=row["channel"],
             basis=said.basis or "",
             given_on=said.recorded_at.astimezone(UTC).date(),
-            as_of=self.now.astimezone(UTC).date(),
+            as_of=self.today,
         )
         return Refused("suppressed", reason) if reason else None
 
@@ -129,14 +135,15 @@ class Gate:
 
     def activity(self, row: Mapping[str, Any]) -> Refused | None:
         """Refuse who has come back since the plan was made."""
+        signs = self.known.signs.get(row["customer_id"])
+        if not signs:
+            return None
         behaviours = self.terms.returns.get(row["programme"], ())
-        signs = self.known.signs.get(row["customer_id"], ())
         cycle = self.known.cycles.get((row["programme"], row["customer_id"], row["cycle"]))
-        zone = ZoneInfo(self.terms.business_zone)
         has_come = cycle is not None and any(
             sign.behaviour in behaviours
             and sign.seen_at > row["planned_at"]
-            and sign.newest_at.astimezone(zone).date() > cycle.last_on
+            and sign.newest_at.astimezone(self.zone).date() > cycle.last_on
             for sign in signs
         )
         return Refused("cancelled", Reason.RETURNED) if has_come else None

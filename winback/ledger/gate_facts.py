@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import func, or_, select
 
+from winback.core.merge_fields import CONTACT_FIELDS
+from winback.core.slots import PLACE
 from winback.ledger import signs_of_life
 from winback.ledger.refusals import PRECEDENCE
-from winback.ledger.schema import consents, contacts, cycles, decisions, loads, messages, suppressions
+from winback.ledger.schema import consents, contacts, cycles, loads, messages, suppressions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +32,21 @@ ADDRESS_COLUMNS = {"email": "email", "sms": "phone", "whatsapp": "phone"}
 UNSENT_STATES = ("planned", "suppressed", "expired", "cancelled", "held", "rejected")
 """Every other state is, or may be, a message somebody got: it counts for the caps."""
 CAP_DAYS = 7
+CONTACT_COLUMNS = tuple(
+    dict.fromkeys(
+        (
+            "customer_id",
+            *CONTACT_FIELDS,
+            *PLACE[1:],
+            "extra",
+            "removed_on",
+            *(f"{channel}_hmac" for channel in ADDRESS_COLUMNS),
+        )
+    )
+)
+"""What the gate, the templates and the providers read of a contact; a wider row costs more than it is worth here."""
+
+_CONTACTS = [contacts.c[name] for name in CONTACT_COLUMNS]
 _REASONS = {reason.value: reason for reason in PRECEDENCE}
 
 
@@ -66,7 +83,6 @@ class Known:
     suppressions : by (kind, key): channel, reason, programme of each that holds
     consents : by (customer, channel)
     cycles : by (programme, customer, cycle number)
-    facts : by (night, customer): the JSON of the decision
     signs : by customer: what they did of late
     recent : by customer: messages of the last seven days that went, or may have gone
     held_sources : sources whose newest load is held
@@ -76,7 +92,6 @@ class Known:
     suppressions: Mapping[tuple[str, str], list[tuple[str, Reason, str]]]
     consents: Mapping[tuple[str, str], Consent]
     cycles: Mapping[tuple[str, str, int], Cycle]
-    facts: Mapping[tuple[date, str], str]
     signs: Mapping[str, list[Sign]]
     recent: Mapping[str, int]
     held_sources: frozenset[str]
@@ -85,13 +100,12 @@ class Known:
 def read_known(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Known:
     """Return what is known now about the customers and addresses of these messages."""
     customers = sorted({row["customer_id"] for row in rows})
-    people = connection.execute(select(contacts).where(contacts.c.customer_id.in_(customers))).mappings()
+    people = connection.execute(select(*_CONTACTS).where(contacts.c.customer_id.in_(customers)))
     return Known(
-        contacts={row["customer_id"]: dict(row) for row in people},
+        contacts={row[0]: dict(zip(CONTACT_COLUMNS, row, strict=True)) for row in people},
         suppressions=_suppressions(connection, customers, [row["address_hmac"] for row in rows if row["address_hmac"]]),
         consents=_consents(connection, customers),
         cycles=_cycles(connection, customers),
-        facts=_facts(connection, rows, customers),
         signs=signs_of_life.read_signs(connection, customers),
         recent=_recent(connection, rows, customers),
         held_sources=_held_sources(connection),
@@ -127,15 +141,6 @@ def _cycles(connection: Connection, customers: Sequence[str]) -> dict[tuple[str,
     columns = [cycles.c[name] for name in ("programme", "customer_id", "cycle_no", *Cycle._fields)]
     query = select(*columns).where(cycles.c.customer_id.in_(customers))
     return {tuple(row[:3]): Cycle(*row[3:]) for row in connection.execute(query)}
-
-
-def _facts(
-    connection: Connection, rows: Sequence[Mapping[str, Any]], customers: Sequence[str]
-) -> dict[tuple[date, str], str]:
-    nights = sorted({row["as_of"] for row in rows})
-    columns = decisions.c.as_of, decisions.c.customer_id, decisions.c.facts
-    query = select(*columns).where(decisions.c.as_of.in_(nights), decisions.c.customer_id.in_(customers))
-    return {(row.as_of, row.customer_id): row.facts for row in connection.execute(query)}
 
 
 def _recent(connection: Connection, rows: Sequence[Mapping[str, Any]], customers: Sequence[str]) -> dict[str, int]:
