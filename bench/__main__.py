@@ -24,7 +24,6 @@ HERE = Path(__file__).resolve().parent
 VERSIONS = ("duckdb", "ibis-framework", "numpy", "pandas", "pyarrow", "sqlalchemy")
 KIB_PER_MIB = 1024
 LATER = {
-    "kills": "senders that are killed are not measured yet",
     "report": "there is no report yet",
     "web": "there are no web apps yet",
 }
