@@ -1,4 +1,8 @@
-"""Never twice, and no means no: random nights, opt-outs, claims and deaths against a plain model, on both databases."""
+"""Never twice, and no means no, on both databases: a night's whole life against a plain model.
+
+Nights, opt-outs, consents, claims (by a clock that is behind, too), answers, lost answers, deaths, receipts in any
+order, settling, giving up, releasing, days that pass.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 from sqlalchemy import select
 
 from winback.core.reasons import Reason
-from winback.ledger import claims, cycles, people, queue, refusals, schema, verdicts
+from winback.errors import GuardRefused
+from winback.ledger import claims, cycles, people, queue, receipts, refusals, schema, unknowns, verdicts
 from winback.ledger.engine import Ledger, open_ledger
 from winback.ledger.queue import Outcome, Result
 from winback.ledger.refusals import Act, Target
@@ -29,6 +34,10 @@ CUSTOMERS = ["ann", "bob", "cy"]
 ADDRESSES = {"ann": "shared@example.com", "bob": "shared@example.com", "cy": "cy@example.com"}
 PROGRAMMES = ["winback", "cars"]
 ACTS = ["says_stop", "clicks_unsubscribe", "signs_up_again", "withdraws", "consents", "buys"]
+
+KINDS = ["accepted", "delivered", "bounced", "opened", "complained", "unsubscribed"]
+TAKEN_STATES = {"sending", "unknown", "abandoned", "accepted", "delivered", "bounced"}
+PROVEN_STATES = {"accepted", "delivered", "bounced"}
 
 Key = tuple[str, str, int, int]
 
@@ -54,11 +63,15 @@ class Outbox(RuleBasedStateMachine):
         self.now = datetime(2026, 3, 10, 9, tzinfo=rows.NOW.tzinfo)
         self.posted: dict[str, list[Key]] = defaultdict(list)  # what left, by message id
         self.posted_on: dict[tuple[str, date], int] = defaultdict(int)
+        self.posted_at: dict[str, datetime] = {}
         self.opted_out: set[str] = set()  # addresses
         self.withdrawn: set[str] = set()
         self.closed: set[tuple[str, str, int]] = set()
         self.intended: set[Key] = set()
         self.held: dict[str, list[claims.Claimed]] = {}  # claimed and not yet answered, by owner
+        self.taken: set[str] = set()  # what the vendor holds, whether or not we were told
+        self.proven: set[str] = set()  # of these, what it reported
+        self.in_doubt: dict[str, datetime] = {}  # what nobody told us about, and when it was posted
         with self.ledger.writing() as connection:
             frame = rows.contacts(*CUSTOMERS, email_key=[ADDRESSES[one] for one in CUSTOMERS])
             people.replace_contacts(connection, frame, pepper=PEPPER, as_of=self.today)
@@ -104,12 +117,19 @@ class Outbox(RuleBasedStateMachine):
         assert queued.repeated == len(self.intended & set(wanted))
         self.intended |= set(wanted)
 
-    @rule(target=owners, owner=st.sampled_from(["s1", "s2"]), limit=st.integers(1, 3))
-    def a_sender_claims(self, owner: str, limit: int) -> str:
+    @rule(
+        target=owners,
+        owner=st.sampled_from(["s1", "s2"]),
+        limit=st.integers(1, 3),
+        hours_behind=st.sampled_from([0, 0, 0, 5]),
+    )
+    def a_sender_claims(self, owner: str, limit: int, hours_behind: int) -> str:
+        now = self.now - timedelta(hours=hours_behind)
         with self.ledger.writing() as connection:
-            claim = claims.claim(connection, limit=limit, now=self.now, owner=owner)
+            claim = claims.claim(connection, limit=limit, now=now, owner=owner)
         for message in claim.messages:
             self._post(message)
+            self.posted_at[message.message_id] = now
         self.held.setdefault(owner, []).extend(claim.messages)
         return owner
 
@@ -122,9 +142,11 @@ class Outbox(RuleBasedStateMachine):
         assert key[:3] not in self.closed
         self.posted[message.message_id].append(key)
 
-    @rule(owner=owners, outcome=st.sampled_from(Outcome))
-    def the_vendor_answers(self, owner: str, outcome: Outcome) -> None:
+    @rule(owner=owners, outcome=st.sampled_from(Outcome), has_arrived=st.booleans())
+    def the_vendor_answers(self, owner: str, outcome: Outcome, *, has_arrived: bool) -> None:
         claimed = self.held.pop(owner, [])
+        if outcome in {Outcome.DEFERRED, Outcome.REJECTED} and any(one.message_id in self.taken for one in claimed):
+            outcome = Outcome.ACCEPTED  # what a vendor has reported on it does not refuse
         results = [Result(one.message_id, one.attempt_no, outcome, "p", not_before_at=self.now) for one in claimed]
         with self.ledger.writing() as connection:
             lost = queue.record_results(connection, results, owner=owner, now=self.now)
@@ -132,13 +154,89 @@ class Outbox(RuleBasedStateMachine):
         for one in claimed:
             if outcome is Outcome.DEFERRED:  # provably did not reach the person
                 self.posted[one.message_id].pop()
+            elif outcome is Outcome.ACCEPTED:
+                self.taken.add(one.message_id)
+            elif outcome is Outcome.UNKNOWN:
+                self._doubt(one.message_id, has_arrived=has_arrived)
 
-    @rule(owner=owners)
-    def the_sender_dies(self, owner: str) -> None:
+    @rule(owner=owners, has_arrived=st.booleans())
+    def the_sender_dies(self, owner: str, *, has_arrived: bool) -> None:
         claimed = self.held.pop(owner, [])
         with self.ledger.writing() as connection:
             found = queue.recover(connection, is_alive=lambda name: name != owner, now=self.now)
         assert found == len(claimed)
+        for one in claimed:
+            self._doubt(one.message_id, has_arrived=has_arrived)
+
+    def _doubt(self, message_id: str, *, has_arrived: bool) -> None:
+        self.in_doubt[message_id] = self.posted_at[message_id]
+        if has_arrived:
+            self.taken.add(message_id)
+
+    @rule(data=st.data(), kind=st.sampled_from(KINDS), minutes_ago=st.integers(0, 600))
+    def the_vendor_reports(self, data: st.DataObject, kind: str, minutes_ago: int) -> None:
+        """Late, twice and in any order, and sometimes before it has answered."""
+        under_way = {one.message_id for claimed in self.held.values() for one in claimed}
+        if not self.taken | under_way:
+            return
+        message_id = data.draw(st.sampled_from(sorted(self.taken | under_way)))
+        at = self.now - timedelta(minutes=minutes_ago)
+        with self.ledger.writing() as connection:
+            one = receipts.Receipt(message_id, "p", kind, at)
+            receipts.record_receipts(connection, [one, one], now=self.now, today=self.today, pepper=PEPPER)
+        self.taken.add(message_id)
+        self.proven.add(message_id)
+        if message_id not in under_way:
+            self.in_doubt.pop(message_id, None)
+        if kind in {"complained", "unsubscribed"} and not minutes_ago:
+            self.now += timedelta(seconds=1)
+            ((_, customer_id, *_),) = self.posted[message_id]
+            self.opted_out.add(ADDRESSES[customer_id])
+
+    @rule()
+    def the_ledger_is_settled(self) -> None:
+        with self.ledger.writing() as connection:
+            assert queue.recover(connection, is_alive=self.held.__contains__, now=self.now) == 0
+            receipts.settle_pending(connection, now=self.now, today=self.today, pepper=PEPPER)
+            given_up = unknowns.abandon(connection, now=self.now)
+        under_way = {one.message_id for claimed in self.held.values() for one in claimed}
+        self.in_doubt = {one: at for one, at in self.in_doubt.items() if one not in self.proven - under_way}
+        old = {one for one, at in self.in_doubt.items() if at <= self.now - unknowns.GIVEN_UP_AFTER}
+        assert given_up == len(old)
+        states = self._states()
+        assert {states[one] for one in old} <= {"abandoned"}
+        assert {states[one] for one in self.proven - under_way} <= PROVEN_STATES
+        for one in old:
+            del self.in_doubt[one]
+
+    @precondition(lambda self: self.in_doubt)
+    @rule(data=st.data())
+    def a_person_releases(self, data: st.DataObject) -> None:
+        """Somebody who knows that it never arrived; what the vendor has reported on nobody may release."""
+        message_id = data.draw(st.sampled_from(sorted(self.in_doubt)))
+        if message_id in self.taken - self.proven:
+            return
+        try:
+            with self.ledger.writing() as connection:
+                unknowns.release(
+                    connection,
+                    message_id,
+                    is_alive=self.held.__contains__,
+                    reason="they never got it",
+                    actor="somebody",
+                    now=self.now,
+                )
+        except GuardRefused:
+            owners_at_work = {owner for owner, claimed in self.held.items() if claimed}
+            assert message_id in self.proven or owners_at_work
+        else:
+            assert message_id not in self.proven
+            del self.in_doubt[message_id]
+            self.posted[message_id].pop()
+
+    def _states(self) -> dict[str, str]:
+        with self.ledger.reading() as connection:
+            return {one["message_id"]: one["state"] for one in queue.list_messages(connection)}
 
     @rule(act=st.sampled_from(ACTS), customer_id=customers, programme=st.sampled_from(PROGRAMMES))
     def a_person_acts(self, act: str, customer_id: str, programme: str) -> None:
@@ -174,7 +272,7 @@ class Outbox(RuleBasedStateMachine):
         self.closed.add((programme, customer_id, 1))
 
     @precondition(lambda self: not self.held)
-    @rule(hours=st.integers(1, 6))
+    @rule(hours=st.sampled_from([1, 2, 5, 30, 80]))
     def time_passes(self, hours: int) -> None:
         self.now += timedelta(hours=hours)
 
@@ -197,7 +295,9 @@ class Outbox(RuleBasedStateMachine):
             if one["state"] in {"suppressed", "cancelled", "expired"}:
                 assert one["reason"]
             if one["message_id"] in self.posted and self.posted[one["message_id"]]:
-                assert one["state"] in {"sending", "accepted", "rejected", "unknown"}
+                assert one["state"] in {*TAKEN_STATES, "rejected"}
+            if one["message_id"] in self.taken:
+                assert one["state"] in TAKEN_STATES
 
     @invariant()
     def one_address_one_message_a_day(self) -> None:
