@@ -1,4 +1,7 @@
-"""Queueing messages durably: frames into the ledger's outbox, against bare sqlite3 with the same rows and settings.
+"""Queueing messages durably: frames into the ledger's outbox, against what the database's usual way takes.
+
+SQLite: bare sqlite3 with the same rows and settings. PostgreSQL, where there is one: SQLAlchemy's executemany of the
+same rows, in wall seconds, because the server works too.
 
 The floor is one ``executemany`` of the finished rows into a table made by the same statements, with
 ``synchronous=FULL``: no ids to work out, no bucket, no transaction of a ledger. Both are interleaved; the rows that
@@ -9,17 +12,27 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import statistics
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from sqlalchemy import insert, select
 
 from bench._rounds import Round, measured, medians, same
+from bench.killing.campaign import postgres_ledgers
+from bench.killing.postgres import own_server
 from winback.ledger.engine import open_ledger
+from winback.ledger.schema import messages
 from winback.ledger.verdicts import queue_messages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from winback.ledger.engine import Ledger
 
 PEPPER = b"bench" * 8
 AS_OF = pd.Timestamp("2026-03-02")
@@ -49,8 +62,14 @@ def made_messages(count: int) -> pd.DataFrame:
 
 
 def queue(file: Path, frame: pd.DataFrame) -> None:
-    """Queue all messages in one transaction of the ledger."""
-    with open_ledger(f"sqlite:///{file}", pepper=PEPPER) as ledger, ledger.writing() as connection:
+    """Open the ledger and queue all messages."""
+    with open_ledger(f"sqlite:///{file}", pepper=PEPPER) as ledger:
+        queue_in(ledger, frame)
+
+
+def queue_in(ledger: Ledger, frame: pd.DataFrame) -> None:
+    """Queue all messages in one transaction."""
+    with ledger.writing() as connection:
         queue_messages(connection, frame, pepper=PEPPER)
 
 
@@ -93,4 +112,38 @@ def run(*, customers: int = 100_000, events_per_customer: int = 0, repetitions: 
         raise RuntimeError(f"{customers} messages were to be queued, {len(rows)} were")
     figures = medians(rounds)
     per_second = round(customers / figures["cpu_seconds"])
-    return {"case": "queue", "messages": customers, **figures, "messages_per_cpu_second": per_second}
+    told = {"case": "queue", "messages": customers, **figures, "messages_per_cpu_second": per_second}
+    return {**told, "postgresql": on_postgresql(frame, repetitions)}
+
+
+def on_postgresql(frame: pd.DataFrame, repetitions: int) -> dict[str, Any] | None:
+    """Return rows a second and how many times faster than executemany that is; None where there is no server."""
+    with own_server() as server:
+        if server is None:
+            return None
+        with postgres_ledgers(server.url) as fresh:
+            rounds = [postgresql_round(fresh, frame) for _ in range(repetitions)]
+    return {
+        "rows_per_second": round(len(frame) / statistics.median(ours for ours, _ in rounds)),
+        "ratio_to_executemany": round(statistics.median(usual / ours for ours, usual in rounds), 2),
+    }
+
+
+def postgresql_round(fresh: Callable[[], str], frame: pd.DataFrame) -> tuple[float, float]:
+    """Return the wall seconds of our way and of the usual one, each into an empty database."""
+    url = fresh()
+    with open_ledger(url, pepper=PEPPER) as ledger:
+        _cpu, ours, _none = measured(queue_in, ledger, frame)
+        with ledger.reading() as connection:
+            rows = [dict(row) for row in connection.execute(select(messages)).mappings()]
+    if len(rows) != len(frame):
+        raise RuntimeError(f"{len(frame)} messages were to be queued, {len(rows)} were")
+    with open_ledger(fresh(), pepper=PEPPER) as ledger:
+        _cpu, usual, _none = measured(executemany, ledger, rows)
+    return ours, usual
+
+
+def executemany(ledger: Ledger, rows: list[dict[str, Any]]) -> None:
+    """Insert finished rows as SQLAlchemy does it by itself."""
+    with ledger.writing() as connection:
+        connection.execute(insert(messages), rows)
