@@ -79,13 +79,19 @@ import winback.channels.sendgrid_mail, winback.channels.twilio_texts  # whoever 
 from winback.night.deliver import deliver
 from winback.night.pepper import open_project_ledger
 from winback.settings import load_project
+def peak_bytes():
+    # On Linux ru_maxrss begins with what the process had that started this one.
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) << 10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 project = load_project(Path(sys.argv[1]))
 begun, cpu = time.perf_counter(), time.process_time()
 with open_project_ledger(project) as ledger:
     counts = deliver(project, ledger, now=datetime.fromisoformat(sys.argv[2]))
 print(json.dumps({
     "wall": time.perf_counter() - begun, "cpu": time.process_time() - cpu, "counts": counts,
-    "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+    "peak": peak_bytes(),
 }))
 """
 
@@ -192,8 +198,7 @@ def sent(folder: Path, ready: Mapping[str, Any], channel: str, count: int) -> Se
     found = json.loads(done.stdout)
     if found["counts"] != {"accepted": count}:
         raise RuntimeError(f"{count} messages were to be accepted: {found['counts']}")
-    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return Sent(count / found["wall"], found["cpu"] / count * 1e6, found["peak"] / unit)
+    return Sent(count / found["wall"], found["cpu"] / count * 1e6, found["peak"] / (1 << 20))
 
 
 def outgoing(project: Project, channel: str, count: int) -> list[OutgoingMessage]:

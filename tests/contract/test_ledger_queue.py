@@ -12,7 +12,7 @@ import databases
 import ledger_rows as rows
 import pandas as pd
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from winback.core.reasons import Reason
 from winback.ledger import claims, cycles, gate, gate_facts, keys, people, queue, refusals, schema, switches, verdicts
@@ -106,6 +106,27 @@ def test_a_claim_hands_over_everything_a_sender_needs(ledger):
     assert (message.customer_id, message.address, message.attempt_no) == ("a", "a@example.com", 1)
     assert (message.template, message.locale, message.channel, message.as_of) == ("survey", "fr", "email", NIGHT)
     assert message.contact["first_name"] == "First a"
+
+
+def test_a_claim_never_sorts_the_queue(ledger):
+    """On SQLite the index of a programme would be taken, and every claim of a long queue would cost more."""
+    if not ledger.is_sqlite:
+        pytest.skip("about SQLite's planner")
+    rows.populate(ledger, "a", "b")
+    asked = []
+
+    def note(_connection, _cursor, statement, parameters, *_):
+        if "FROM messages" in statement and "ORDER BY messages.not_before_at" in statement:
+            asked.append((statement, parameters))
+
+    event.listen(ledger.engine, "before_cursor_execute", note)
+    assert len(_claim(ledger).messages) == 2
+    event.remove(ledger.engine, "before_cursor_execute", note)
+    assert len(asked) == 2
+    with ledger.reading() as connection:
+        for statement, parameters in asked:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).scalars("detail").all()
+            assert ["ix_messages_due" in step for step in plan] == [True], plan
 
 
 def test_a_claimed_message_is_sending_with_an_attempt_and_nobody_else_gets_it(ledger):

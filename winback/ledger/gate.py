@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from winback.ledger.gate_facts import Known
 
 ASKED_AGAIN_AFTER = timedelta(hours=1)
+LONGEST_PREFIX = 7
+"""So much of a number a rule can be about: a plus and six digits (`CountryRule.phone_prefix`)."""
 _ARMS = {"control": Reason.CONTROL, "global_control": Reason.GLOBAL_CONTROL}
 
 
@@ -73,6 +75,7 @@ class Gate:
         self.known, self.terms, self.now = known, terms, now
         self.passed: Counter[str] = Counter()
         self.places: dict[slots.Place, tuple[bool, datetime | None]] = {}
+        self.objections: dict[tuple[str, str, str, str, datetime], Reason | None] = {}
         self.zone = ZoneInfo(terms.business_zone)
         self.today = now.astimezone(UTC).date()
 
@@ -118,15 +121,20 @@ class Gate:
         contact = self.known.contacts.get(row["customer_id"])
         if self.terms.countries is None or contact is None:
             return None
-        reason = self.terms.countries.objection(
-            country=contact["country"] or "",
-            phone=contact["phone"] or "",
-            channel=row["channel"],
-            basis=said.basis or "",
-            given_on=said.recorded_at.astimezone(UTC).date(),
-            as_of=self.today,
-        )
+        number = (contact["phone"] or "")[:LONGEST_PREFIX]
+        case = (contact["country"] or "", number, row["channel"], said.basis or "", said.recorded_at)
+        if case not in self.objections:
+            self.objections[case] = self._objection(self.terms.countries, *case)
+        reason = self.objections[case]
         return Refused("suppressed", reason) if reason else None
+
+    def _objection(
+        self, countries: CountryRules, country: str, phone: str, channel: str, basis: str, recorded_at: datetime
+    ) -> Reason | None:
+        given_on = recorded_at.astimezone(UTC).date()
+        return countries.objection(
+            country=country, phone=phone, channel=channel, basis=basis, given_on=given_on, as_of=self.today
+        )
 
     def sources(self, row: Mapping[str, Any]) -> Refused | None:
         """Put off what rests on a source that is held now: it may be quiet, or it may be broken."""

@@ -22,6 +22,7 @@ from winback.channels.outbox_pages import write_pages
 from winback.channels.registry import open_channels, outbox_of
 from winback.errors import GuardRefused, StoreUnavailable
 from winback.ledger import epochs, queue, receipts
+from winback.ledger.connections import keep_small
 from winback.night.check import load_programmes
 from winback.night.compose import Composer
 from winback.night.evidence import accept_proven
@@ -132,6 +133,7 @@ class Sender:
         self.composer = Composer(project, programmes, key=ledger.pepper)
         self.budget = budget_of(project)
         with ledger.reading() as connection:
+            keep_small(connection)
             self.terms = gate_terms(connection, project, programmes)
 
     @property
