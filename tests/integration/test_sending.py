@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+import databases
 import ledger_rows as rows
 import pytest
 from fake_vendor_process import fake_vendors
@@ -19,7 +20,7 @@ from sqlalchemy import select, update
 from test_deliver import plan
 
 from winback.channels.registry import outbox_of
-from winback.errors import GuardRefused
+from winback.errors import GuardRefused, StoreUnavailable
 from winback.ledger import diary
 from winback.ledger.engine import open_ledger
 from winback.ledger.schema import attempts, messages
@@ -193,6 +194,39 @@ def test_two_senders_and_long_texts_stay_within_the_money(database_url, ledger, 
     assert 0.9 <= sum(row["cost"] for row in sent) <= 1.0
     assert len(vendors.accepted().counts()) == len(sent)
     assert {row["reason"] for row in stored(ledger).values() if row["state"] == "planned"} == {"cost_limit"}
+
+
+@pytest.mark.postgres
+def test_a_sender_without_its_lock_claims_nothing_more(postgres_shared, tmp_path, vendors):
+    """The database threw its lock's connection out: others take it for dead by now, so it may not go on."""
+    databases.empty(postgres_shared)
+    vendors.set_faults([{"kind": "slow", "probability": 1.0, "seconds": 0.3}])
+    project = live_project(tmp_path, vendors)
+    with open_ledger(postgres_shared, pepper=rows.PEPPER) as ledger:
+        plan(ledger, project, *ids(200))
+        ended = []
+
+        def send() -> None:
+            try:
+                ended.append(deliver(project, ledger, now=rows.NOW))
+            except StoreUnavailable as problem:
+                ended.append(problem)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        while not vendors.accepted().rows:
+            time.sleep(0.02)
+        with ledger.writing() as connection:
+            held = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+            assert connection.exec_driver_sql(held).all()
+        sender.join()
+        assert isinstance(ended[0], StoreUnavailable)
+        assert states(ledger)["planned"] >= 100
+        assert set(states(ledger)) == {"accepted", "planned"}
+        vendors.set_faults([])
+        deliver(project, ledger, now=rows.NOW)
+        assert states(ledger) == {"accepted": 200}
+    assert vendors.accepted().twice() == {}
 
 
 def test_being_asked_to_leave_finishes_what_is_in_flight(ledger, database_url, tmp_path, vendors):

@@ -68,6 +68,8 @@ def deliver(
     GuardRefused
         If the red button is pressed, or a channel had to stop; what was claimed before has been recorded. If this
         database is an older copy of the one that sent last; nothing was claimed.
+    StoreUnavailable
+        If the ledger cannot be used, or forgot that this sender is alive; the rest stays planned.
     """
     sender = Sender(project, ledger, now=now, at_most=at_most, leaving=leaving or threading.Event())
     with ledger.lock(sender.owner, is_used_once=True):
@@ -140,6 +142,17 @@ class Sender:
     def today(self) -> date:
         """The business day."""
         return self.project.business_date(self.watch.now())
+
+    def require_lock(self) -> None:
+        """Go on only while others can see that this sender is alive.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the lock is gone, as it is after PostgreSQL was restarted: a sender taken for dead must not claim.
+        """
+        if not self.ledger.is_locked(self.owner):
+            raise StoreUnavailable(f"the lock of {self.owner} was lost with its database: run `winback deliver` again")
 
     def bury_the_dead(self) -> None:
         """Call unknown what dead senders left, then settle by evidence what the local outbox holds after all."""

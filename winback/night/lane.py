@@ -59,6 +59,7 @@ class Lane:
         self._ask_health()
         with ThreadPoolExecutor(max_workers=CEILING_CALLS, thread_name_prefix=self.name) as pool:
             while not (self.brakes.halted or self.sender.leaving.is_set() or self.sender.left <= 0):
+                self.sender.require_lock()
                 claim = self._claim()
                 self.is_stopped = claim.is_stopped
                 if claim.is_drained:
