@@ -1,7 +1,7 @@
 """`winback init` makes a project that is sound from the start, and never overwrites anything."""
 
 import csv
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -10,9 +10,10 @@ import yaml
 
 from winback.errors import UsageError
 from winback.night.check import check
+from winback.night.run import make_plan
 from winback.sample.made_project import made_project
 from winback.sample.scaffold import scaffold
-from winback.settings import load_configuration
+from winback.settings import load_configuration, load_project
 
 ENDS_ON = date(2026, 11, 20)
 
@@ -26,6 +27,16 @@ def test_a_new_project_has_no_fault(tmp_path: Path, customers: int) -> None:
     files = scaffold(tmp_path / "project", customers=customers, ends_on=ENDS_ON)
     assert check(tmp_path / "project") == []
     assert sorted(map(str, files)) == sorted(everything_in(tmp_path / "project"))
+
+
+@pytest.mark.parametrize("customers", [0, 50])
+def test_a_new_project_can_be_planned_before_anything_was_read(tmp_path: Path, customers: int) -> None:
+    """The README's third step, on a ledger without a row."""
+    scaffold(tmp_path / "project", customers=customers, ends_on=ENDS_ON)
+    now = datetime(2026, 11, 21, 4, 30, tzinfo=UTC)
+    plan = make_plan(load_project(tmp_path / "project", {"WINBACK_PEPPER": "made up"}), as_of=now.date(), now=now)
+    assert (plan["contacts"], plan["decisions"]) == (0, {})
+    assert {held["kind"] for held in plan["held"]} == {"unread"}
 
 
 @pytest.mark.parametrize("customers", [0, 50])

@@ -80,3 +80,10 @@ def test_values_that_change_places_between_rows_show():
 def test_a_missing_column_is_an_error():
     with pytest.raises(KeyError, match="nothing"):
         digest(rows(), ["nothing"])
+
+
+@pytest.mark.parametrize("kind", ["object", "str", "float64", "datetime64[us]"])
+def test_no_rows_have_a_digest_whatever_the_type_of_their_columns(kind):
+    assert digest(pd.DataFrame({"name": pd.Series([], dtype=kind)})) == 0
+    with pytest.raises(KeyError):
+        digest(pd.DataFrame({"name": pd.Series([], dtype=kind)}), ["other"])

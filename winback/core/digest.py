@@ -69,6 +69,8 @@ def row_digests(frame: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.uint6
         If a column is missing.
     """
     rows = np.zeros(len(frame), dtype=np.uint64)
+    if frame[list(columns)].empty:  # columns of no values have no type either: a ledger on its first day
+        return rows
     for name in columns:
         salt = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
         numbers = np.where(frame[name].isna().to_numpy(bool), _MISSING, _numbers(frame[name]))
