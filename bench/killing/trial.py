@@ -21,7 +21,7 @@ from bench.killing import world
 from bench.killing.oracle import Verdict, judge
 from bench.killing.sender import POINTS, RANDOM, Order, Running
 from winback.core.reasons import Reason
-from winback.ledger import refusals
+from winback.ledger import epochs, refusals
 from winback.ledger.engine import check, open_ledger
 from winback.ledger.refusals import Act, Target
 
@@ -114,6 +114,8 @@ class Trial:
             raise RuntimeError(f"trial {self.wish.number} was here before: what its people got proves nothing")
         self.project = world.make_project(self.ground.root, environment)
         with open_ledger(self.url, pepper=world.PEPPER) as ledger:
+            # A new database in the place of the last one is no backup that was put back: it has no past.
+            epochs.twin_file(ledger, self.project.var).unlink(missing_ok=True)
             world.plan(ledger, self.project, self.planned)
 
     def run(self) -> Trial:

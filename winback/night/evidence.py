@@ -94,8 +94,8 @@ def seek_evidence(project: Project, ledger: Ledger, *, now: datetime) -> int:
 def _unknown(connection: Connection) -> list[_Unknown]:
     last = and_(attempts.c.message_id == messages.c.message_id, attempts.c.attempt_no == messages.c.attempts)
     known = messages.join(attempts, last).outerjoin(contacts, contacts.c.customer_id == messages.c.customer_id)
-    names = [messages.c[name] for name in ("message_id", "channel", "attempts")]
-    query = select(*names, attempts.c.owner, attempts.c.started_at, *(contacts.c[name] for name in ("email", "phone")))
+    names = [messages.c[name] for name in ("message_id", "channel", "attempts", "owner")]
+    query = select(*names, attempts.c.started_at, *(contacts.c[name] for name in ("email", "phone")))
     query = query.select_from(known).where(messages.c.state == queue.MessageState.UNKNOWN)
     return [
         _Unknown(
