@@ -16,7 +16,7 @@ from winback.core.buckets import BUCKETS
 from winback.core.matching import is_among, places
 from winback.core.reasons import Reason
 from winback.ledger import bulk, keys, refusals
-from winback.ledger.schema import consents, contacts, suppressions
+from winback.ledger.schema import consents, contacts, messages, suppressions
 from winback.ledger.verdicts import with_bucket
 
 if TYPE_CHECKING:
@@ -110,6 +110,9 @@ def add_consents(connection: Connection, records: pd.DataFrame, *, pepper: bytes
     if is_erased.any():  # who has come back stands among the contacts again
         known = bulk.read_frame(connection, select(contacts.c.customer_id))
         is_erased = is_erased & ~is_among(ids, known["customer_id"])
+    withdrawn = records.loc[~is_erased & (records["status"] != "granted").to_numpy(), "customer_id"]
+    awaited = set(connection.scalars(select(messages.c.customer_id).where(messages.c.state == "planned").distinct()))
+    refusals.let_claims_end(connection, awaited.intersection(withdrawn))
     return bulk.insert_new(connection, consents, with_bucket(records[~is_erased]))
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import and_, or_, select
 from winback.core.reasons import Reason
 from winback.ledger import diary, keys
 from winback.ledger.connections import insert_counted, new_insert
-from winback.ledger.schema import contacts, suppressions
+from winback.ledger.schema import contacts, messages, suppressions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -107,11 +107,34 @@ def suppress(
     entries = list(_entries(connection, target, pepper=pepper))
     if reason is Reason.INVALID_ADDRESS:
         entries = [entry for entry in entries if entry[1] == "address"]
+    let_claims_end(connection, [key for _, kind, key in entries])
     written = _add(connection, entries, act, reason=reason, programme=programme)
     _renew(connection, entries, act, reason=reason, programme=programme)
     after = {"channel": target.channel or ALL, "reason": reason, "source": act.source, "programme": programme}
     _note(connection, "suppress", target, act, pepper=pepper, after={**after, "new": written})
     return written
+
+
+def let_claims_end(connection: Connection, keys_of_people: Iterable[str]) -> None:
+    """Wait until nobody is deciding about a message of these people: a no comes before a claim or after it.
+
+    A claim holds its messages, reads refusals and commits; a no that is committed in between would come before the
+    claim and yet not be seen. Whoever waits here for the messages has the claim behind them, or is seen by it. SQLite
+    has one writer, so there is nothing to wait for.
+
+    Parameters
+    ----------
+    keys_of_people : customer ids and keyed hashes of addresses
+    """
+    if connection.dialect.name == "sqlite":
+        return
+    diary.lock(connection)  # before any row, always: two transactions must not wait for each other
+    wanted = sorted(set(keys_of_people))
+    for start in range(0, len(wanted), _BLOCK):
+        some = wanted[start : start + _BLOCK]
+        theirs = or_(messages.c.customer_id.in_(some), messages.c.address_hmac.in_(some))
+        held = select(messages.c.message_id).where(messages.c.state == "planned", theirs)
+        connection.execute(held.order_by(messages.c.message_id).with_for_update()).all()
 
 
 def sunset(
