@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import databases
 import ledger_rows as rows
 import pandas as pd
 import pytest
@@ -451,3 +452,56 @@ def test_a_claim_is_of_one_text(ledger):
     while not (claim := _claim(ledger)).is_drained:
         groups.append({one.customer_id for one in claim.messages})
     assert sorted(groups, key=sorted) == [{"a", "b"}, {"c"}, {"d"}]
+
+
+# --- a no while a claim is under way ----------------------------------------------------------------------------------
+
+
+def _refuse(**target: str):
+    def refuse(connection) -> None:
+        act, reason = refusals.Act(NOW, NIGHT, "web", "web"), refusals.Reason.OPTED_OUT
+        refusals.suppress(connection, refusals.Target("email", **target), act, pepper=PEPPER, reason=reason)
+
+    return refuse
+
+
+def _withdraw(connection) -> None:
+    people.add_consents(connection, rows.consents("a", status="withdrawn", at=NOW), pepper=PEPPER)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    "refuse",
+    [_refuse(customer_id="a"), _refuse(address="a@example.com"), _withdraw],
+    ids=["customer", "address", "consent"],
+)
+def test_a_no_is_before_a_claim_or_after_it_and_never_beside_it(postgres_shared, refuse):
+    """PostgreSQL: whoever says no while a claim decides about their message is kept waiting until it has."""
+    databases.empty(postgres_shared)
+    with open_ledger(postgres_shared, pepper=PEPPER) as ledger:
+        rows.populate(ledger, "a")
+
+        def say_no() -> None:
+            with ledger.writing() as web:
+                refuse(web)
+
+        person = threading.Thread(target=say_no)
+        with ledger.writing() as sender:
+            claim = claims.claim(sender, limit=1, now=LATER, owner="s1")
+            person.start()
+            person.join(timeout=0.5)
+            assert person.is_alive()  # its no would be committed before the claim, and unseen by it
+        person.join(timeout=10)
+        assert not person.is_alive()
+        assert len(claim.messages) == 1
+
+
+@pytest.mark.postgres
+def test_a_claim_leaves_out_whoever_is_saying_no(postgres_shared):
+    databases.empty(postgres_shared)
+    with open_ledger(postgres_shared, pepper=PEPPER) as ledger:
+        rows.populate(ledger, "a", "b")
+        with ledger.writing() as web:
+            _refuse(customer_id="a")(web)
+            assert [message.customer_id for message in _claim(ledger).messages] == ["b"]
+        assert _claim(ledger).refused == {"opted_out": 1}

@@ -8,7 +8,6 @@ import threading
 from collections import Counter
 from datetime import timedelta
 
-import databases
 import ledger_rows as rows
 import pandas as pd
 import pytest
@@ -16,7 +15,6 @@ from sqlalchemy import event, select
 
 from winback.core.reasons import Reason
 from winback.ledger import claims, cycles, keys, people, queue, refusals, schema, switches, verdicts
-from winback.ledger.engine import open_ledger
 from winback.ledger.queue import MessageState, Outcome, Result
 from winback.ledger.refusals import Act, Target
 
@@ -397,40 +395,6 @@ def test_fifty_people_who_said_stop_before_their_turn_get_nothing(ledger):
     assert not set(said_stop) & set(handed)
     assert len(handed) == len(set(handed))
     assert len(handed) + sum(state == "suppressed" for state, _ in _states(ledger).values()) == 100
-
-
-@pytest.mark.postgres
-@pytest.mark.parametrize("refuse", [_opt_out, _opt_out_by_address, _withdraw], ids=["customer", "address", "consent"])
-def test_a_no_is_before_a_claim_or_after_it_and_never_beside_it(postgres_shared, refuse):
-    """PostgreSQL: whoever says no while a claim decides about their message is kept waiting until it has."""
-    databases.empty(postgres_shared)
-    with open_ledger(postgres_shared, pepper=PEPPER) as ledger:
-        rows.populate(ledger, "a")
-
-        def say_no() -> None:
-            with ledger.writing() as web:
-                refuse(web)
-
-        person = threading.Thread(target=say_no)
-        with ledger.writing() as sender:
-            claim = claims.claim(sender, limit=1, now=NOW, owner="s1")
-            person.start()
-            person.join(timeout=0.5)
-            assert person.is_alive()  # its no would be committed before the claim, and unseen by it
-        person.join(timeout=10)
-        assert not person.is_alive()
-        assert len(claim.messages) == 1
-
-
-@pytest.mark.postgres
-def test_a_claim_leaves_out_whoever_is_saying_no(postgres_shared):
-    databases.empty(postgres_shared)
-    with open_ledger(postgres_shared, pepper=PEPPER) as ledger:
-        rows.populate(ledger, "a", "b")
-        with ledger.writing() as web:
-            _opt_out(web)
-            assert [message.customer_id for message in _claim(ledger).messages] == ["b"]
-        assert _claim(ledger).refused == {"opted_out": 1}
 
 
 # --- results -------------------------------------------------------------------------------------------------------
