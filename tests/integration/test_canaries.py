@@ -28,7 +28,7 @@ sys.exit(run_command(sys.argv[1:]))
 LIVE = {
     "live": True,
     "channels": {
-        "email": {"provider": "sendgrid", "from": "Acme <hello@acme.example>", "people_per_request": 5},
+        "email": {"provider": "sendgrid", "from": "Acme <hello@acme.example>", "people_per_request": 2},
         "sms": {"provider": "twilio", "from": "+33639980001"},
     },
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import socket
 import sqlite3
 import subprocess
@@ -80,7 +81,20 @@ def deployment(prefect, name):
 def start(prefect, name, **parameters):
     """Trigger a moment by hand, once the run before it has given its slot back: a second one would be cancelled."""
     eventually(lambda: deployment(prefect, name)["global_concurrency_limit"]["active_slots"] == 0)
-    return prefect.ask(f"deployments/{deployment(prefect, name)['id']}/create_flow_run", {"parameters": parameters})
+    form = {"parameters": parameters, "idempotency_key": secrets.token_hex(8)}
+    where = f"deployments/{deployment(prefect, name)['id']}/create_flow_run"
+    return eventually(lambda: prefect.ask(where, form), seconds=30)
+
+
+def agree(prefect, run, sends):
+    """Fill in the form of a suspended night. A run says that it waits before its form is stored: too early is no."""
+
+    def accepted():
+        answer = {"run_input": {"approved_by": "Ada", "confirm_count": sends}}
+        said = prefect.ask(f"flow_runs/{run['id']}/resume", answer)
+        return said and said["status"] == "ACCEPT"
+
+    eventually(accepted, seconds=30)
 
 
 def wait_for(prefect, run, states, *, seconds=240):
@@ -177,8 +191,7 @@ def test_a_plan_over_its_limit_waits_for_a_person(prefect, project):
     assert ledger(project, "SELECT count(*) FROM messages") == [(0,)]
     head = artifacts(prefect, run)["winback-plan"]
     sends = int(re.search(r"Messages: (\d+)", head).group(1))
-    answer = {"run_input": {"approved_by": "Ada", "confirm_count": sends}}
-    eventually(lambda: prefect.ask(f"flow_runs/{run['id']}/resume", answer), seconds=30)
+    agree(prefect, run, sends)
     done = wait_for(prefect, run, set())
     assert done["state_type"] == "COMPLETED", prefect.log("worker").read_text()[-3000:]
     assert ledger(project, "SELECT count(*) FROM messages WHERE state = 'accepted'") == [(sends,)]
@@ -240,8 +253,7 @@ def test_a_first_live_night_waits_for_its_count_and_leaves_nothing_of_anybody(pr
     run = start(prefect, "nightly", project=str(live))
     assert wait_for(prefect, run, {"PAUSED"})["state_name"] == "Suspended"
     sends = int(re.search(r"Messages: (\d+)", artifacts(prefect, run)["winback-plan"]).group(1))
-    answer = {"run_input": {"approved_by": "Ada", "confirm_count": sends}}
-    eventually(lambda: prefect.ask(f"flow_runs/{run['id']}/resume", answer), seconds=30)
+    agree(prefect, run, sends)
     done = wait_for(prefect, run, set())
     assert done["state_type"] == "COMPLETED", prefect.log("worker").read_text()[-3000:]
     written = {one for found in read_acceptances(prefect.accepted).recipients().values() for one in found}
