@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -26,9 +27,7 @@ MOST_PEOPLE = 1_000
 # Where text and HTML are cut. No tag holds one of these, so none can arise where two pieces meet.
 _CUTS = {"text/plain": "\n", "text/html": ">"}
 # A character is at most twelve bytes of JSON (two escapes), the names of a person's fields a few hundred.
-_BYTES_A_CHARACTER, _BYTES_A_PERSON = 12, 500
-
-Pieces = list[list[str]]
+_BYTES_A_CHARACTER, _BYTES_AN_ASCII, _BYTES_A_TAG, _BYTES_A_PERSON = 12, 6, 30, 500
 
 
 class MailRequest(NamedTuple):
@@ -38,10 +37,64 @@ class MailRequest(NamedTuple):
     body: dict[str, Any]
 
 
+class _Alike(NamedTuple):
+    """One of the people who get one content, and what they have in the gaps of its parts, as far as it is known."""
+
+    person: Prepared
+    gaps: list[list[str] | None]
+
+
 class _Composed(NamedTuple):
     content: list[dict[str, str]]
     substitutions: list[dict[str, str]]
     sizes: list[int]
+
+
+class _Common:
+    """What several people's versions of one part have in common, and the gaps where somebody has something else.
+
+    Cutting each mail into its 260 pieces and comparing all of them took 75 CPU µs a mail, following from gap to gap
+    what is known to be common takes 10; whoever it does not fit widens it.
+    """
+
+    def __init__(self, words: str, cut: str) -> None:
+        self.cut = cut
+        self.pieces = words.split(cut)
+        self.gaps: list[int] = []
+        self._between = [f"{cut}{words}{cut}"]
+
+    def gaps_of(self, words: str) -> list[str] | None:
+        """Return what one person has in the gaps, so that put back it gives their words; None where it does not fit."""
+        cut = self.cut
+        wrapped = f"{cut}{words}{cut}"
+        first, *others = self._between
+        if not wrapped.startswith(first):
+            return None
+        found, at = [], len(first)
+        for common in others:
+            end = wrapped.find(cut, at)
+            if not wrapped.startswith(common, end):
+                return None
+            found.append(wrapped[at:end])
+            at = end + len(common)
+        return found if at == len(wrapped) else None
+
+    def widen(self, theirs: list[str]) -> None:
+        """Make a gap of every piece that one person has differently, who has as many."""
+        differs = {number for number, pair in enumerate(zip(self.pieces, theirs, strict=True)) if pair[0] != pair[1]}
+        self.gaps = sorted({*self.gaps, *differs})
+        begins = [0, *(number + 1 for number in self.gaps)]
+        ends = [*self.gaps, len(self.pieces)]
+        # A cut at both ends of each, so that a gap ends where the next cut stands.
+        pairs = zip(begins, ends, strict=True)
+        self._between = [self.cut.join(["", *self.pieces[begin:end], ""]) for begin, end in pairs]
+
+    def with_tags(self, tags: Sequence[str]) -> str:
+        """Return the words with a tag in each gap."""
+        pieces = self.pieces.copy()
+        for number, tag in zip(self.gaps, tags, strict=True):
+            pieces[number] = tag
+        return self.cut.join(pieces)
 
 
 def mail_requests(batch: Sequence[Prepared], *, most_people: int = MOST_PEOPLE) -> list[MailRequest]:
@@ -52,79 +105,113 @@ def mail_requests(batch: Sequence[Prepared], *, most_people: int = MOST_PEOPLE) 
     batch : bodies of :func:`~winback.channels.request_bodies.mail_body`, in any mixture
     most_people : in one request
     """
-    groups: defaultdict[object, list[tuple[Prepared, Pieces]]] = defaultdict(list)
+    groups: defaultdict[object, list[Prepared]] = defaultdict(list)
     for each in batch:
-        pieces = _pieces(each)
         rendered = each.message.rendered
-        counts = tuple(map(len, pieces))
         # Other texts would share next to nothing; other senders cannot share a request.
-        groups[rendered.file, rendered.template_hash, each.message.sender, counts].append((each, pieces))
-    return [request for group in groups.values() for request in _requests(group, most_people)]
+        groups[rendered.file, rendered.template_hash, each.message.sender].append(each)
+    found: list[MailRequest] = []
+    for group in groups.values():
+        others = group
+        while others:
+            common, alike, others = _alike(others)
+            found += _requests(common, alike, most_people)
+    return found
 
 
-def _pieces(prepared: Prepared) -> Pieces:
-    return [part["value"].split(_CUTS[part["type"]]) for part in prepared.request["content"]]
+def _alike(people: list[Prepared]) -> tuple[list[_Common], list[_Alike], list[Prepared]]:
+    """Return what the first person's mail has in common with others', who these are, and who is left."""
+    common = [_Common(part["value"], _CUTS[part["type"]]) for part in people[0].request["content"]]
+    alike, others = [], []
+    for person in people:
+        contents = _contents(person)
+        gaps = [one.gaps_of(words) for one, words in zip(common, contents, strict=True)]
+        if None in gaps:
+            pieces = [words.split(one.cut) for one, words in zip(common, contents, strict=True)]
+            if any(len(theirs) != len(one.pieces) for one, theirs in zip(common, pieces, strict=True)):
+                others.append(person)
+                continue
+            for one, theirs in zip(common, pieces, strict=True):
+                one.widen(theirs)
+        alike.append(_Alike(person, gaps))
+    return common, alike, others
 
 
-def _requests(group: list[tuple[Prepared, Pieces]], most_people: int) -> Iterator[MailRequest]:
+def _contents(person: Prepared) -> list[str]:
+    return [part["value"] for part in person.request["content"]]
+
+
+def _requests(common: list[_Common], alike: list[_Alike], most_people: int) -> Iterator[MailRequest]:
     """Yield the requests of people whose contents have as many pieces."""
-    if len(group) == 1:
-        yield MailRequest([group[0][0]], group[0][0].request)
+    people = [one.person for one in alike]
+    if len(people) == 1:
+        yield MailRequest(people, people[0].request)
         return
-    composed = _composed(group)
-    fitting = [number for number, size in enumerate(composed.sizes) if size <= LONGEST_SUBSTITUTIONS_BYTES]
-    if not fitting:
+    composed = _composed(common, alike)
+    fits = [size <= LONGEST_SUBSTITUTIONS_BYTES for size in composed.sizes]
+    if all(fits):
+        yield from _cut_to_size(people, composed, most_people)
+    elif any(fits):
+        yield from mail_requests(list(compress(people, fits)), most_people=most_people)
+        yield from (MailRequest([one], one.request) for one, fit in zip(people, fits, strict=True) if not fit)
+    else:
         # Somebody is so different that nothing is shared: halves find them.
-        middle = len(group) // 2
-        yield from _requests(group[:middle], most_people)
-        yield from _requests(group[middle:], most_people)
-        return
-    if len(fitting) < len(group):
-        known = set(fitting)
-        yield from _requests([group[number] for number in fitting], most_people)
-        for number, (person, _) in enumerate(group):
-            if number not in known:
-                yield MailRequest([person], person.request)
-        return
-    yield from _cut_to_size([person for person, _ in group], composed, most_people)
+        middle = len(people) // 2
+        for half in (people[:middle], people[middle:]):
+            yield from mail_requests(half, most_people=most_people)
 
 
-def _composed(group: list[tuple[Prepared, Pieces]]) -> _Composed:
+def _composed(common: list[_Common], alike: list[_Alike]) -> _Composed:
     """Return the shared content, and for each person what belongs into it."""
-    mark = _mark([person for person, _ in group])
+    people = [one.person for one in alike]
+    of_people = [_values(common, one) for one in alike]
+    mark = _mark(people, of_people)
     tags: dict[tuple[str, ...], str] = {}
-    content = []
-    for part_number, part in enumerate(group[0][0].request["content"]):
-        shared = []
-        for column in zip(*(pieces[part_number] for _, pieces in group), strict=True):
-            is_shared = column.count(column[0]) == len(column)
-            shared.append(column[0] if is_shared else tags.setdefault(column, f"{mark}{len(tags)}]]"))
-        content.append({"type": part["type"], "value": _CUTS[part["type"]].join(shared)})
-    rows = zip(*tags, strict=True) if tags else ((),) * len(group)
+    in_gaps = [tags.setdefault(column, f"{mark}{len(tags)}]]") for column in zip(*of_people, strict=True)]
+    content, at = [], 0
+    for one, part in zip(common, people[0].request["content"], strict=True):
+        words = one.with_tags(in_gaps[at : at + len(one.gaps)])
+        content.append({"type": part["type"], "value": words})
+        at += len(one.gaps)
+    rows = zip(*tags, strict=True) if tags else ((),) * len(people)
     names = list(tags.values())
     substitutions = [dict(zip(names, row, strict=True)) for row in rows]
-    return _Composed(content, substitutions, [len(json.dumps(each)) if each else 0 for each in substitutions])
+    return _Composed(content, substitutions, [_size(each) for each in substitutions])
 
 
-def _mark(people: list[Prepared]) -> str:
+def _values(common: list[_Common], of: _Alike) -> list[str]:
+    """Return what one person has in all gaps; what was found before a later person widened a part, looked for again."""
+    found: list[str] = []
+    for one, gaps, words in zip(common, of.gaps, _contents(of.person), strict=True):
+        known = gaps if gaps is not None and len(gaps) == len(one.gaps) else one.gaps_of(words)
+        found += known or ()
+    return found
+
+
+def _size(substitutions: dict[str, str]) -> int:
+    """Return how many bytes of JSON these take; where they are few anyway, how many they take at most."""
+    if not substitutions:
+        return 0
+    words = "".join(substitutions.values())
+    most = len(words) * (_BYTES_AN_ASCII if words.isascii() else _BYTES_A_CHARACTER) + _BYTES_A_TAG * len(substitutions)
+    return most if most <= LONGEST_SUBSTITUTIONS_BYTES else len(json.dumps(substitutions))
+
+
+def _mark(people: list[Prepared], of_people: list[list[str]]) -> str:
     """Return how tags begin: something that stands in nobody's mail, name or header."""
+    words = [*_contents(people[0])]
+    for person, values in zip(people, of_people, strict=True):
+        [personalization] = person.request["personalizations"]
+        words += values
+        words.append(personalization["subject"])
+        words += personalization["to"][0].values()
+        words += personalization["headers"].values()
+        words += person.request["from"].values()
+    everything = "\0".join(words)
     salt = 0
-    while True:
-        mark = f"[[w{salt}."
-        if not any(mark in words for person in people for words in _words(person)):
-            return mark
+    while (mark := f"[[w{salt}.") in everything:
         salt += 1
-
-
-def _words(person: Prepared) -> Iterator[str]:
-    """Yield everything the vendor might look for tags in."""
-    [personalization] = person.request["personalizations"]
-    yield personalization["subject"]
-    yield from personalization["to"][0].values()
-    yield from personalization["headers"].values()
-    yield from person.request["from"].values()
-    for part in person.request["content"]:
-        yield part["value"]
+    return mark
 
 
 def _cut_to_size(people: list[Prepared], composed: _Composed, most_people: int) -> Iterator[MailRequest]:

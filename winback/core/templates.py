@@ -17,6 +17,7 @@ from liquid.exceptions import LiquidError
 from markupsafe import escape
 
 from winback import documents
+from winback.core.forms import Forms
 from winback.core.liquid_parts import Part, joined, whole, with_constants
 from winback.core.liquid_rules import LONGEST_TEXT, environment, parse, unbounded_ranges
 from winback.core.mail import compile_mail, includes
@@ -64,6 +65,7 @@ class LiquidText:
 
     part: Part
     template: BoundTemplate
+    forms: Forms
 
     def render(self, context: Mapping[str, object]) -> str:
         """Return the text for one context.
@@ -74,7 +76,7 @@ class LiquidText:
             With file, line and column: a field that is not there, a limit that was reached, a filter's complaint.
         """
         try:
-            text = self.template.render(context)
+            text = self.forms.render(context)
         except LiquidError as problem:
             raise _located(problem, self.part) from problem
         except (ValueError, TypeError, OverflowError, RecursionError, MemoryError) as problem:
@@ -234,7 +236,7 @@ class Templates:
         faults = [_fault_at(part, index, message) for index, message in unbounded_ranges(template)]
         if faults:
             raise TemplateError(faults)
-        return LiquidText(part, template)
+        return LiquidText(part, template, Forms(template, escapes=escapes))
 
 
 def clean(value: str) -> str:
