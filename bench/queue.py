@@ -26,7 +26,7 @@ from bench._rounds import Round, measured, medians, same
 from bench.killing.campaign import postgres_ledgers
 from bench.killing.postgres import own_server
 from winback.ledger.engine import open_ledger
-from winback.ledger.schema import messages
+from winback.ledger.message_tables import messages
 from winback.ledger.verdicts import queue_messages
 
 if TYPE_CHECKING:

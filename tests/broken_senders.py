@@ -10,7 +10,7 @@ from sqlalchemy import update
 from winback.channels import Outcome
 from winback.channels.registry import OPENERS
 from winback.ledger import claims, queue
-from winback.ledger.schema import attempts, messages
+from winback.ledger.message_tables import attempts, messages
 
 
 def marks_after_the_send() -> None:

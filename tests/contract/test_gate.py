@@ -23,10 +23,12 @@ from winback.ledger import (
     cycles,
     gate,
     loads,
+    message_tables,
+    night_tables,
     people,
+    people_tables,
     queue,
     refusals,
-    schema,
     signs_of_life,
     spending,
     verdicts,
@@ -91,7 +93,7 @@ def test_the_basis_is_judged_by_the_country_where_the_contact_is_now(ledger, cou
     _contact(ledger, "a", country=country)
     given_at = NOW - timedelta(days=days_ago)
     with ledger.writing() as connection:
-        connection.execute(schema.consents.delete())
+        connection.execute(people_tables.consents.delete())
         people.add_consents(connection, rows.consents("a", at=given_at).assign(basis=basis), pepper=PEPPER)
         verdicts.queue_messages(connection, rows.messages("a"), pepper=PEPPER)
     _claim(ledger, terms=Terms(countries=COUNTRIES))
@@ -208,7 +210,9 @@ def test_only_people_with_a_message_on_its_way_are_watched(ledger):
     rows.populate(ledger, "a", "b", "c", send=False)
     with ledger.writing() as connection:
         verdicts.queue_messages(connection, rows.messages("a", "b"), pepper=PEPPER)
-        connection.execute(schema.messages.update().where(schema.messages.c.customer_id == "b").values(state="expired"))
+        connection.execute(
+            message_tables.messages.update().where(message_tables.messages.c.customer_id == "b").values(state="expired")
+        )
         assert signs_of_life.awaited(connection) == {"a"}
 
 
@@ -267,8 +271,8 @@ def test_a_week_has_so_many_messages_and_no_more(ledger, earlier_state, days_bef
     before = pd.Timestamp(NIGHT - timedelta(days=days_before))
     with ledger.writing() as connection:
         verdicts.queue_messages(connection, rows.messages("a", step=2, local_day=before), pepper=PEPPER)
-        second = schema.messages.c.step == 2
-        connection.execute(schema.messages.update().where(second).values(state=earlier_state))
+        second = message_tables.messages.c.step == 2
+        connection.execute(message_tables.messages.update().where(second).values(state=earlier_state))
     claim = _claim(ledger, terms=Terms(per_week=1))
     assert bool(claim.messages) is goes
     assert claim.refused == ({} if goes else {"frequency_cap": 1})
@@ -289,7 +293,7 @@ def test_two_messages_of_one_claim_count_for_each_other(ledger):
 def test_the_control_group_gets_nothing_by_any_way(ledger, arm):
     rows.populate(ledger, "a", send=False)
     with ledger.writing() as connection:
-        connection.execute(schema.cycles.update().values(arm=arm))
+        connection.execute(night_tables.cycles.update().values(arm=arm))
         verdicts.queue_messages(connection, rows.messages("a"), pepper=PEPPER)
     _claim(ledger)
     assert _fate(ledger, "a") == ("cancelled", arm)
@@ -313,7 +317,7 @@ def test_the_questions_are_asked_in_the_stated_order(ledger):
         returns={"winback": {"visit"}}, is_welcome=lambda _address: False,
     )  # fmt: skip
     with ledger.writing() as connection:
-        connection.execute(schema.consents.delete())
+        connection.execute(people_tables.consents.delete())
         refusals.suppress(
             connection, refusals.Target(customer_id="a"), refusals.Act(NOW, NIGHT, "web", "web"), pepper=PEPPER,
             reason=refusals.Reason.OPTED_OUT,
@@ -321,18 +325,18 @@ def test_the_questions_are_asked_in_the_stated_order(ledger):
         signs_of_life.note_signs(connection, [Sign("a", "visit", NOW, HEARD)])
         closing = {"programme": "winback", "customer_id": ["a"], "cycle_no": 1, "close_reason": "ladder_ended"}
         cycles.close_cycles(connection, pd.DataFrame({**closing, "closed_on": pd.Timestamp(NIGHT)}))
-        connection.execute(schema.cycles.update().values(arm="control"))
+        connection.execute(night_tables.cycles.update().values(arm="control"))
         verdicts.queue_messages(connection, rows.messages("a"), pepper=PEPPER)
     relief = [
         lambda _connection: None,
         lambda _connection: None,
-        lambda connection: connection.execute(schema.suppressions.delete()),
+        lambda connection: connection.execute(people_tables.suppressions.delete()),
         lambda connection: people.add_consents(connection, rows.consents("a").assign(basis="express"), pepper=PEPPER),
-        lambda connection: connection.execute(schema.loads.delete()),
-        lambda connection: connection.execute(schema.signs_of_life.delete()),
-        lambda connection: connection.execute(schema.cycles.update().values(closed_on=None, close_reason=None)),
+        lambda connection: connection.execute(night_tables.loads.delete()),
+        lambda connection: connection.execute(people_tables.signs_of_life.delete()),
+        lambda connection: connection.execute(night_tables.cycles.update().values(closed_on=None, close_reason=None)),
         lambda _connection: None,
-        lambda connection: connection.execute(schema.contacts.update().values(timezone="Pacific/Auckland")),
+        lambda connection: connection.execute(people_tables.contacts.update().values(timezone="Pacific/Auckland")),
         lambda _connection: None,
     ]
     settings = [terms] * 7 + [replace(terms, is_welcome=None)] * 2 + [gate.Terms()]
@@ -341,7 +345,7 @@ def test_the_questions_are_asked_in_the_stated_order(ledger):
         with ledger.writing() as connection:
             change(connection)
             fresh = {"state": "planned", "reason": None, "not_before_at": NOW, "expires_at": expires_at}
-            connection.execute(schema.messages.update().values(fresh))
+            connection.execute(message_tables.messages.update().values(fresh))
         asked += _claim(ledger, terms=using, now=now).refused
     assert asked == [
         "step_missed", "opted_out", "no_consent_record", "source_held", "returned", "cycle_ended", "not_on_the_list",

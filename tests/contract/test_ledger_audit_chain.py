@@ -14,7 +14,9 @@ from sqlalchemy import func, inspect, select, text
 from winback.errors import MigrationNeeded
 from winback.ledger import diary, migrations, schema
 from winback.ledger.connections import make_engine
+from winback.ledger.control_tables import audit
 from winback.ledger.engine import Ledger, check, open_ledger, upgrade
+from winback.ledger.message_tables import attempts, messages
 
 PEPPER, NOW = rows.PEPPER, rows.NOW
 
@@ -47,7 +49,7 @@ def _force(ledger, *statements: str) -> None:
 
 def _ids(ledger) -> list[int]:
     with ledger.reading() as connection:
-        return list(connection.scalars(select(schema.audit.c.id).order_by(schema.audit.c.id)))
+        return list(connection.scalars(select(audit.c.id).order_by(audit.c.id)))
 
 
 def test_an_empty_log_holds(ledger):
@@ -168,15 +170,15 @@ def old(empty_url):
         words = dict.fromkeys(("template", "template_hash", "policy_hash", "plan_hash", "programme"), "x")
         message = {"message_id": "m", "customer_id": "a", "cycle": 1, "step": 1, "channel": "email", "bucket": 7}
         connection.execute(
-            schema.messages.insert().values(**message, **words, **days, **instants, state="accepted", attempts=1)
+            messages.insert().values(**message, **words, **days, **instants, state="accepted", attempts=1)
         )
         attempt = {"message_id": "m", "attempt_no": 1, "owner": "s", "started_at": NOW}
-        connection.execute(schema.attempts.insert().values(**attempt))
+        connection.execute(attempts.insert().values(**attempt))
         lines = [
             {"at": NOW, "actor": "ann", "action": "stop", "subject": str(n), "before": None, "after": '{"n": "é"}'}
             for n in range(2500)
         ]
-        connection.execute(schema.audit.insert(), lines)
+        connection.execute(audit.insert(), lines)
     yield ledger
     ledger.close()
 
@@ -187,9 +189,9 @@ def test_an_old_database_asks_for_the_upgrade_and_keeps_everything(old, empty_ur
     assert upgrade(empty_url) == schema.REVISION
     assert check(empty_url) == (schema.REVISION, schema.REVISION, ())
     with old.reading() as connection:
-        (message,) = connection.execute(select(schema.messages)).mappings()
+        (message,) = connection.execute(select(messages)).mappings()
         assert (message["state"], message["accepted_at"], message["progress"]) == ("accepted", NOW, None)
-        assert connection.scalar(select(func.count()).select_from(schema.attempts)) == 1
+        assert connection.scalar(select(func.count()).select_from(attempts)) == 1
 
 
 def test_the_lines_of_an_old_log_are_chained_and_the_chain_goes_on(old, empty_url):

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from sqlalchemy import func, select
 
-from winback.ledger import bulk, schema
+from winback.ledger import bulk
+from winback.ledger.control_tables import meta
+from winback.ledger.night_tables import decisions, nights, quarantine
 
 INSTANTS = pd.to_datetime(["2026-03-29T00:59:59.999999Z", None, "1996-02-29T23:00:00Z"], utc=True, format="ISO8601")
 
@@ -29,9 +31,9 @@ def three_nights() -> pd.DataFrame:
 
 def test_a_frame_comes_back_as_it_went_in(ledger, three_nights):
     with ledger.writing() as connection:
-        assert bulk.insert_new(connection, schema.nights, three_nights) == 3
+        assert bulk.insert_new(connection, nights, three_nights) == 3
     with ledger.reading() as connection:
-        found = bulk.read_frame(connection, select(schema.nights).order_by(schema.nights.c.plan_hash))
+        found = bulk.read_frame(connection, select(nights).order_by(nights.c.plan_hash))
     expected = three_nights.sort_values("plan_hash", ignore_index=True)[list(found.columns)]
     expected = expected.astype({name: found[name].dtype for name in found.columns})
     pd.testing.assert_frame_equal(found, expected)
@@ -50,16 +52,16 @@ def test_text_that_looks_like_nothing_stays_text(ledger):
     texts = ["", " ", "NULL", "null", "\\N", "NaN", "None", '"', '""', "a,b", "a\r\nb", "\\.", "'", "😀", "ﬁ", "0"]
     frame = pd.DataFrame({"key": [f"{place:02d}" for place in range(len(texts))], "value": texts})
     with ledger.writing() as connection:
-        bulk.insert_new(connection, schema.meta, frame)
-        query = select(schema.meta.c.value).where(schema.meta.c.key != "pepper").order_by(schema.meta.c.key)
+        bulk.insert_new(connection, meta, frame)
+        query = select(meta.c.value).where(meta.c.key != "pepper").order_by(meta.c.key)
         assert connection.scalars(query).all() == texts
         assert bulk.read_frame(connection, query)["value"].tolist() == texts
 
 
 def test_the_character_postgresql_cannot_store_becomes_the_same_on_both(ledger):
     with ledger.writing() as connection:
-        bulk.insert_new(connection, schema.meta, pd.DataFrame({"key": ["k"], "value": ["a\0b"]}))
-        assert connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "k")) == "a\ufffdb"
+        bulk.insert_new(connection, meta, pd.DataFrame({"key": ["k"], "value": ["a\0b"]}))
+        assert connection.scalar(select(meta.c.value).where(meta.c.key == "k")) == "a\ufffdb"
 
 
 def test_numbers_keep_their_value_and_missing_ones_stay_missing(ledger):
@@ -67,10 +69,10 @@ def test_numbers_keep_their_value_and_missing_ones_stay_missing(ledger):
     frame = rows.decisions(*"abcde", return_probability=values, step=pd.array([1, None, 3, None, 9], dtype="Int64"))
     frame["bucket"] = [0, 1, 2, 3, 1023]
     with ledger.writing() as connection:
-        bulk.insert_new(connection, schema.decisions, frame)
-        columns = [schema.decisions.c[name] for name in ("return_probability", "step", "bucket", "threshold_days")]
-        found = bulk.read_frame(connection, select(*columns).order_by(schema.decisions.c.customer_id))
-        nulls = connection.scalar(select(func.count()).where(schema.decisions.c.return_probability.is_(None)))
+        bulk.insert_new(connection, decisions, frame)
+        columns = [decisions.c[name] for name in ("return_probability", "step", "bucket", "threshold_days")]
+        found = bulk.read_frame(connection, select(*columns).order_by(decisions.c.customer_id))
+        nulls = connection.scalar(select(func.count()).where(decisions.c.return_probability.is_(None)))
     assert nulls == 1
     assert found["return_probability"].fillna(-1).tolist() == [0.1, -1, 1e-300, 12345678.123456789, float("inf")]
     assert found["step"].tolist() == [1, pd.NA, 3, pd.NA, 9]
@@ -92,8 +94,8 @@ def test_a_long_answer_is_one_whole_though_its_first_values_are_all_missing(ledg
     frame = _nights(days=days, hashes=[f"{place:05d}" for place in range(count)], applied=applied)
     frame["summary"] = [None] * (count - 1) + ["é"]
     with ledger.writing() as connection:
-        bulk.insert_new(connection, schema.nights, frame)
-        found = bulk.read_frame(connection, select(schema.nights).order_by(schema.nights.c.plan_hash))
+        bulk.insert_new(connection, nights, frame)
+        found = bulk.read_frame(connection, select(nights).order_by(nights.c.plan_hash))
     assert found["as_of"].tolist() == days.tolist()
     assert found["applied_at"].dropna().to_dict() == {count - 1: INSTANTS[0]}
     assert found["summary"].dropna().to_dict() == {count - 1: "é"}
@@ -101,27 +103,27 @@ def test_a_long_answer_is_one_whole_though_its_first_values_are_all_missing(ledg
 
 def test_an_empty_answer_has_the_same_types_as_a_full_one(ledger, three_nights):
     with ledger.writing() as connection:
-        bulk.insert_new(connection, schema.nights, three_nights)
-        full = bulk.read_frame(connection, select(schema.nights))
-        empty = bulk.read_frame(connection, select(schema.nights).where(schema.nights.c.run_id == "none"))
+        bulk.insert_new(connection, nights, three_nights)
+        full = bulk.read_frame(connection, select(nights))
+        empty = bulk.read_frame(connection, select(nights).where(nights.c.run_id == "none"))
     assert len(empty) == 0
     assert empty.dtypes.to_dict() == full.dtypes.to_dict()
 
 
 def test_a_column_of_nothing_but_missing_values_has_its_type_too(ledger):
     with ledger.writing() as connection:
-        bulk.insert_new(connection, schema.nights, _nights(days=["2026-01-01"], hashes=["p"]))
-        found = bulk.read_frame(connection, select(schema.nights.c.applied_at, schema.nights.c.summary))
+        bulk.insert_new(connection, nights, _nights(days=["2026-01-01"], hashes=["p"]))
+        found = bulk.read_frame(connection, select(nights.c.applied_at, nights.c.summary))
     assert found.dtypes.astype("str").tolist() == ["datetime64[us, UTC]", "str"]
     assert found.isna().all(axis=None)
 
 
 def test_rows_that_are_there_are_counted_out_and_left_alone(ledger):
     with ledger.writing() as connection:
-        assert bulk.insert_new(connection, schema.nights, _nights(days=["2026-01-01"], hashes=["first"])) == 1
+        assert bulk.insert_new(connection, nights, _nights(days=["2026-01-01"], hashes=["first"])) == 1
         again = _nights(days=["2026-01-01", "2026-01-02", "2026-01-02"], hashes=["second", "third", "fourth"])
-        assert bulk.insert_new(connection, schema.nights, again) == 1
-        kept = connection.scalars(select(schema.nights.c.plan_hash).order_by(schema.nights.c.as_of)).all()
+        assert bulk.insert_new(connection, nights, again) == 1
+        kept = connection.scalars(select(nights.c.plan_hash).order_by(nights.c.as_of)).all()
     assert kept == ["first", "third"]
 
 
@@ -130,38 +132,38 @@ def test_more_rows_than_one_block(ledger):
     keys = [f"{number:06d}" for number in range(count)]
     frame = pd.DataFrame({"key": keys, "value": keys})
     with ledger.writing() as connection:
-        before = connection.scalar(select(func.count()).select_from(schema.meta))
-        assert bulk.insert_new(connection, schema.meta, frame) == count
-        assert bulk.insert_new(connection, schema.meta, frame) == 0
-        assert bulk.insert_new(connection, schema.meta, frame.assign(key="x" + frame["key"]).iloc[:10]) == 10
-        assert connection.scalar(select(func.count()).select_from(schema.meta)) == before + count + 10
+        before = connection.scalar(select(func.count()).select_from(meta))
+        assert bulk.insert_new(connection, meta, frame) == count
+        assert bulk.insert_new(connection, meta, frame) == 0
+        assert bulk.insert_new(connection, meta, frame.assign(key="x" + frame["key"]).iloc[:10]) == 10
+        assert connection.scalar(select(func.count()).select_from(meta)) == before + count + 10
 
 
 def test_nothing_in_nothing_out(ledger):
     empty = _nights(days=[], hashes=[])
     with ledger.writing() as connection:
-        assert bulk.insert_new(connection, schema.nights, empty) == 0
-        assert bulk.upsert(connection, schema.nights, empty, update=["run_id"]) == 0
-        assert bulk.update_rows(connection, schema.nights, empty, key=["as_of"]) == 0
+        assert bulk.insert_new(connection, nights, empty) == 0
+        assert bulk.upsert(connection, nights, empty, update=["run_id"]) == 0
+        assert bulk.update_rows(connection, nights, empty, key=["as_of"]) == 0
 
 
 def test_upsert_sets_only_what_it_is_told(ledger):
     with ledger.writing() as connection:
-        bulk.insert_new(connection, schema.nights, _nights(days=["2026-01-01"], hashes=["old"]))
+        bulk.insert_new(connection, nights, _nights(days=["2026-01-01"], hashes=["old"]))
         frame = _nights(days=["2026-01-01", "2026-01-02"], hashes=["new", "new"]).assign(run_id="other")
-        assert bulk.upsert(connection, schema.nights, frame, update=["plan_hash"]) == 2
-        query = select(schema.nights.c.plan_hash, schema.nights.c.run_id).order_by(schema.nights.c.as_of)
+        assert bulk.upsert(connection, nights, frame, update=["plan_hash"]) == 2
+        query = select(nights.c.plan_hash, nights.c.run_id).order_by(nights.c.as_of)
         assert [tuple(row) for row in connection.execute(query)] == [("new", "r"), ("new", "other")]
 
 
 def test_update_rows_changes_the_named_rows_where_it_may(ledger):
     days = ["2026-01-01", "2026-01-02", "2026-01-03"]
     with ledger.writing() as connection:
-        bulk.insert_new(connection, schema.nights, _nights(days=days, hashes=["a", "b", "c"]))
+        bulk.insert_new(connection, nights, _nights(days=days, hashes=["a", "b", "c"]))
         change = pd.DataFrame({"as_of": pd.to_datetime([*days[:2], "2030-01-01"]), "summary": ["one", "two", "three"]})
         guard = "nights.plan_hash <> 'b'"
-        assert bulk.update_rows(connection, schema.nights, change, key=["as_of"], only_where=guard) == 1
-        found = connection.scalars(select(schema.nights.c.summary).order_by(schema.nights.c.as_of)).all()
+        assert bulk.update_rows(connection, nights, change, key=["as_of"], only_where=guard) == 1
+        found = connection.scalars(select(nights.c.summary).order_by(nights.c.as_of)).all()
     assert found == ["one", None, None]
 
 
@@ -170,35 +172,35 @@ def test_dates_take_any_resolution_and_whole_days_only_matter(ledger):
         frame = _nights(days=["2026-01-01"], hashes=[unit])
         frame["as_of"] = frame["as_of"].astype(f"datetime64[{unit}]")
         with ledger.writing() as connection:
-            bulk.insert_new(connection, schema.nights, frame)
-            assert connection.scalar(select(schema.nights.c.as_of)) == date(2026, 1, 1)
+            bulk.insert_new(connection, nights, frame)
+            assert connection.scalar(select(nights.c.as_of)) == date(2026, 1, 1)
 
 
 def test_instants_of_another_zone_are_stored_as_utc(ledger):
     frame = _nights(days=["2026-01-01"], hashes=["p"])
     frame["started_at"] = pd.to_datetime(["2026-07-01T02:30:00"]).tz_localize("Europe/Paris")
     with ledger.writing() as connection:
-        bulk.insert_new(connection, schema.nights, frame)
-        assert connection.scalar(select(schema.nights.c.started_at)) == datetime(2026, 7, 1, 0, 30, tzinfo=UTC)
+        bulk.insert_new(connection, nights, frame)
+        assert connection.scalar(select(nights.c.started_at)) == datetime(2026, 7, 1, 0, 30, tzinfo=UTC)
 
 
 def test_naive_instants_are_refused(ledger):
     frame = _nights(days=["2026-01-01"], hashes=["p"]).assign(started_at=pd.Timestamp("2026-01-01"))
     with ledger.writing() as connection, pytest.raises(ValueError, match="aware"):
-        bulk.insert_new(connection, schema.nights, frame)
+        bulk.insert_new(connection, nights, frame)
 
 
 def test_an_unknown_column_is_refused_by_name(ledger):
     frame = _nights(days=["2026-01-01"], hashes=["p"]).rename(columns={"plan_hash": "plan_hush"})
     with ledger.writing() as connection, pytest.raises(ValueError, match="nights has no column plan_hush"):
-        bulk.insert_new(connection, schema.nights, frame)
+        bulk.insert_new(connection, nights, frame)
 
 
 def test_text_sorts_by_code_point_on_both(ledger):
     names = ["a", "B", "é", "Z", "_", "10", "9", "ä", "b"]
     with ledger.writing() as connection:
-        bulk.insert_new(connection, schema.meta, pd.DataFrame({"key": names, "value": ""}))
-        query = select(schema.meta.c.key).where(schema.meta.c.key != "pepper").order_by(schema.meta.c.key)
+        bulk.insert_new(connection, meta, pd.DataFrame({"key": names, "value": ""}))
+        query = select(meta.c.key).where(meta.c.key != "pepper").order_by(meta.c.key)
         assert connection.scalars(query).all() == sorted(names)
 
 
@@ -206,5 +208,5 @@ def test_a_name_that_is_a_word_of_sql_is_no_trouble(ledger):
     frame = pd.DataFrame({"source": ["s"], "digest": ["d"], "as_of": pd.Timestamp("2026-01-01"), "row_number": [7]})
     frame = frame.assign(column="email", rule="email_invalid", masked_value="j***")
     with ledger.writing() as connection:
-        assert bulk.insert_new(connection, schema.quarantine, frame) == 1
-        assert bulk.read_frame(connection, select(schema.quarantine))["column"].tolist() == ["email"]
+        assert bulk.insert_new(connection, quarantine, frame) == 1
+        assert bulk.read_frame(connection, select(quarantine))["column"].tolist() == ["email"]

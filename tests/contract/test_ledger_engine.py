@@ -22,7 +22,9 @@ from sqlalchemy.schema import CreateTable
 
 from winback.errors import GuardRefused, MigrationNeeded, SettingsError, StoreBusy, StoreUnavailable
 from winback.ledger import migrations, schema
+from winback.ledger.control_tables import meta
 from winback.ledger.engine import check, open_ledger, upgrade
+from winback.ledger.night_tables import nights, overrides
 
 PEPPER = databases.PEPPER
 ROW = {"key": "a", "value": "b"}
@@ -52,7 +54,7 @@ def test_the_sqlite_file_is_its_owners_only(tmp_path):
     file = tmp_path / "var" / "winback.db"
     with open_ledger(f"sqlite:///{file}", pepper=PEPPER, create=True) as ledger:
         with ledger.writing() as connection:
-            connection.execute(schema.meta.insert().values(**ROW))
+            connection.execute(meta.insert().values(**ROW))
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in file.parent.iterdir()}
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert set(modes) >= {"winback.db", "winback.db-wal"}
@@ -197,7 +199,7 @@ def test_upgrade_twice_changes_nothing(database_url):
     _execute(database_url, "INSERT INTO meta (key, value) VALUES ('kept', 'yes')")
     assert upgrade(database_url) == schema.REVISION
     with open_ledger(database_url, pepper=None) as ledger, ledger.reading() as connection:
-        assert connection.scalar(select(schema.meta.c.value)) == "yes"
+        assert connection.scalar(select(meta.c.value)) == "yes"
 
 
 @pytest.mark.parametrize(("revision", "advice"), [("0000", "run `winback db upgrade`"), ("9999", "install the newer")])
@@ -255,7 +257,7 @@ def test_another_pepper_is_refused_because_no_refusal_would_match(database_url):
 
 def test_the_pepper_itself_is_not_stored(ledger):
     with ledger.reading() as connection:
-        assert PEPPER.decode() not in str(connection.execute(select(schema.meta)).all())
+        assert PEPPER.decode() not in str(connection.execute(select(meta)).all())
 
 
 def test_without_a_pepper_reading_works_and_hashing_says_what_to_set(database_url):
@@ -269,28 +271,28 @@ def test_without_a_pepper_reading_works_and_hashing_says_what_to_set(database_ur
 def test_a_transaction_is_kept_whole_or_not_at_all(ledger):
     def fail_halfway() -> None:
         with ledger.writing() as connection:
-            connection.execute(schema.meta.insert().values(**ROW))
+            connection.execute(meta.insert().values(**ROW))
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail_halfway()
     with ledger.reading() as connection:
-        assert connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "a")) is None
+        assert connection.scalar(select(meta.c.value).where(meta.c.key == "a")) is None
 
 
 def test_reading_cannot_write(ledger):
     with pytest.raises((StoreUnavailable, InternalError)), ledger.reading() as connection:
-        connection.execute(schema.meta.insert().values(**ROW))
+        connection.execute(meta.insert().values(**ROW))
     with ledger.writing() as connection:  # and the connection is fit for writing again
-        connection.execute(schema.meta.insert().values(**ROW))
+        connection.execute(meta.insert().values(**ROW))
 
 
 def test_reading_does_not_wait_for_a_writer_and_sees_one_state(ledger):
-    query = select(schema.meta.c.value).where(schema.meta.c.key == "a")
+    query = select(meta.c.value).where(meta.c.key == "a")
     with ledger.reading() as reader:
         assert reader.scalar(query) is None
         with ledger.writing() as writer:
-            writer.execute(schema.meta.insert().values(**ROW))
+            writer.execute(meta.insert().values(**ROW))
             with ledger.reading() as other:
                 assert other.scalar(query) is None
         assert reader.scalar(query) is None
@@ -302,14 +304,14 @@ def test_sqlite_writers_take_turns(tmp_path):
     """Two read-then-write transactions at once: without a lock at BEGIN one of them would fail or lose its write."""
     with open_ledger(f"sqlite:///{tmp_path / 'w.db'}", pepper=None, create=True) as ledger:
         with ledger.writing() as connection:
-            connection.execute(schema.meta.insert().values(key="n", value="0"))
+            connection.execute(meta.insert().values(key="n", value="0"))
 
         def add_one() -> None:
             for _ in range(20):
                 with ledger.writing() as connection:
-                    now = int(connection.scalar(select(schema.meta.c.value)))
+                    now = int(connection.scalar(select(meta.c.value)))
                     time.sleep(0.001)
-                    connection.execute(schema.meta.update().values(value=str(now + 1)))
+                    connection.execute(meta.update().values(value=str(now + 1)))
 
         threads = [threading.Thread(target=add_one) for _ in range(3)]
         for thread in threads:
@@ -317,7 +319,7 @@ def test_sqlite_writers_take_turns(tmp_path):
         for thread in threads:
             thread.join()
         with ledger.reading() as connection:
-            assert connection.scalar(select(schema.meta.c.value)) == "60"
+            assert connection.scalar(select(meta.c.value)) == "60"
 
 
 def test_a_locked_database_is_busy_not_broken(tmp_path):
@@ -336,9 +338,9 @@ def test_a_locked_database_is_busy_not_broken(tmp_path):
 
 def test_errors_never_show_values(ledger):
     with ledger.writing() as connection:
-        connection.execute(schema.meta.insert().values(**ROW))
+        connection.execute(meta.insert().values(**ROW))
     with pytest.raises(DBAPIError) as caught, ledger.writing() as connection:
-        connection.execute(schema.meta.insert().values(key="a", value="jane@example.com"))
+        connection.execute(meta.insert().values(key="a", value="jane@example.com"))
     assert "jane@example.com" not in str(caught.value)
 
 
@@ -350,10 +352,10 @@ def test_instants_come_back_aware_utc_whatever_zone_they_were_given_in(ledger):
     given = datetime(2026, 7, 1, 1, 30, 0, 123456, tzinfo=paris)
     with ledger.writing() as connection:
         values = {"as_of": date(2026, 7, 1), "plan_hash": "p", "run_id": "r", "started_at": given}
-        connection.execute(schema.nights.insert().values(**values))
+        connection.execute(nights.insert().values(**values))
     with ledger.reading() as connection:
-        stored = connection.scalar(select(schema.nights.c.started_at))
-        assert connection.scalar(select(schema.nights.c.run_id).where(schema.nights.c.started_at == given)) == "r"
+        stored = connection.scalar(select(nights.c.started_at))
+        assert connection.scalar(select(nights.c.run_id).where(nights.c.started_at == given)) == "r"
     assert stored == given
     assert stored.utcoffset() == timedelta(0)
     assert stored.tzinfo == UTC
@@ -362,7 +364,7 @@ def test_instants_come_back_aware_utc_whatever_zone_they_were_given_in(ledger):
 def test_a_naive_instant_is_refused(ledger):
     with pytest.raises(Exception, match="naive"), ledger.writing() as connection:
         connection.execute(
-            schema.overrides.insert().values(
+            overrides.insert().values(
                 source="s",
                 as_of=date(2026, 1, 1),
                 kind="k",

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import select
 
 from winback.errors import GuardRefused, StoreUnavailable, UsageError
-from winback.ledger import diary, epochs, schema
+from winback.ledger import control_tables, diary, epochs
 from winback.ledger.engine import open_ledger
 
 if TYPE_CHECKING:
@@ -39,19 +39,21 @@ def _adopt(ledger, twin, reason: str = "restored, reconciled") -> epochs.Epoch:
 
 def _seen(ledger) -> list[tuple[int, str]]:
     with ledger.reading() as connection:
-        query = select(schema.epochs.c.counter, schema.epochs.c.token).order_by(schema.epochs.c.counter)
+        query = select(control_tables.epochs.c.counter, control_tables.epochs.c.token).order_by(
+            control_tables.epochs.c.counter
+        )
         return [tuple(row) for row in connection.execute(query)]
 
 
 def _put_back(ledger, seen: list[tuple[int, str]]) -> None:
     """Make the database know no more epochs than a backup did."""
     with ledger.writing() as connection:
-        connection.execute(schema.epochs.delete())
+        connection.execute(control_tables.epochs.delete())
         if seen:
             rows_of = [
                 {"counter": number, "token": token, "opened_at": NOW, "opened_by": "s"} for number, token in seen
             ]
-            connection.execute(schema.epochs.insert(), rows_of)
+            connection.execute(control_tables.epochs.insert(), rows_of)
 
 
 def test_each_opening_is_a_new_epoch_in_both_places(ledger, twin):
@@ -132,7 +134,7 @@ def test_a_crash_between_the_two_writes_is_no_restored_backup(ledger, twin):
 
 def test_a_crash_before_the_very_first_twin_harms_nobody(ledger, twin):
     with ledger.writing() as connection:
-        connection.execute(schema.epochs.insert().values(**{**FIRST, "opened_at": NOW, "opened_by": "s"}))
+        connection.execute(control_tables.epochs.insert().values(**{**FIRST, "opened_at": NOW, "opened_by": "s"}))
     assert _open(ledger, twin).counter == 2
     twin.unlink()
     with pytest.raises(GuardRefused, match="missing"):

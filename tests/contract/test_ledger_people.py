@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from winback.core.buckets import buckets
 from winback.core.reasons import Reason
-from winback.ledger import keys, people, refusals, schema
+from winback.ledger import keys, people, people_tables, refusals
 from winback.ledger.refusals import Act, Target
 
 PEPPER, NIGHT, NOW, EARLIER = rows.PEPPER, rows.NIGHT, rows.NOW, rows.EARLIER
@@ -190,7 +190,7 @@ def test_a_tie_goes_to_the_withdrawal_and_both_records_stay(ledger, order):
     _consents(ledger, *(rows.consents("a", status=status) for status in order))
     assert _newest(ledger) == {("a", "email"): "withdrawn"}
     with ledger.reading() as connection:
-        assert len(connection.execute(select(schema.consents)).all()) == 2
+        assert len(connection.execute(select(people_tables.consents)).all()) == 2
 
 
 def test_the_newest_records_are_the_same_whatever_is_asked_of_them(ledger):

@@ -14,7 +14,8 @@ import pytest
 from sqlalchemy import event, select
 
 from winback.core.reasons import Reason
-from winback.ledger import claims, cycles, keys, people, queue, refusals, schema, switches, verdicts
+from winback.ledger import claims, cycles, keys, people, queue, refusals, switches, verdicts
+from winback.ledger.message_tables import attempts
 from winback.ledger.queue import MessageState, Outcome, Result
 from winback.ledger.refusals import Act, Target
 
@@ -43,9 +44,9 @@ def _states(ledger) -> dict[str, tuple[str, str | None]]:
 
 
 def _attempts(ledger) -> list[tuple[int, str, str | None, str | None]]:
-    columns = [schema.attempts.c[name] for name in ("attempt_no", "owner", "outcome", "error")]
+    columns = [attempts.c[name] for name in ("attempt_no", "owner", "outcome", "error")]
     with ledger.reading() as connection:
-        return [tuple(row) for row in connection.execute(select(*columns).order_by(schema.attempts.c.attempt_no))]
+        return [tuple(row) for row in connection.execute(select(*columns).order_by(attempts.c.attempt_no))]
 
 
 # --- queueing ------------------------------------------------------------------------------------------------------

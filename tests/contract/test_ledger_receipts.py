@@ -14,7 +14,19 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from winback.core.reasons import Reason
-from winback.ledger import claims, diary, erasure, keys, people, queue, receipts, refusals, schema, verdicts
+from winback.ledger import (
+    claims,
+    diary,
+    erasure,
+    keys,
+    message_tables,
+    people,
+    people_tables,
+    queue,
+    receipts,
+    refusals,
+    verdicts,
+)
 from winback.ledger.queue import MessageState, Outcome, Result
 from winback.ledger.receipts import Receipt, Recorded
 from winback.ledger.refusals import Act, Target
@@ -75,7 +87,9 @@ def _sent(ledger, *customers: str, outcome: Outcome = Outcome.ACCEPTED) -> None:
 def _force(ledger, customer: str, state: str) -> None:
     with ledger.writing() as connection:
         connection.execute(
-            schema.messages.update().where(schema.messages.c.customer_id == customer).values(state=state)
+            message_tables.messages.update()
+            .where(message_tables.messages.c.customer_id == customer)
+            .values(state=state)
         )
 
 
@@ -136,7 +150,7 @@ def test_an_unknown_is_settled_with_its_attempt(ledger):
     _sent(ledger, "a", outcome=Outcome.UNKNOWN)
     _record(ledger, _receipt("a", "accepted"))
     with ledger.reading() as connection:
-        assert connection.scalar(select(schema.attempts.c.outcome)) == "accepted"
+        assert connection.scalar(select(message_tables.attempts.c.outcome)) == "accepted"
 
 
 def test_while_its_sender_lives_a_message_is_left_to_it_and_settled_afterwards(ledger):
@@ -246,7 +260,7 @@ def test_a_dead_address_is_the_one_the_message_went_to(ledger):
     _record(ledger, _receipt("a", "bounced", consequence="suppress"))
     assert _holds(ledger, "a") == [], "the new address was never tried"
     with ledger.reading() as connection:
-        stored = connection.execute(select(schema.suppressions.c.kind, schema.suppressions.c.key)).all()
+        stored = connection.execute(select(people_tables.suppressions.c.kind, people_tables.suppressions.c.key)).all()
     assert stored == [("address", keys.address_key(PEPPER, "email", "a@example.com"))]
 
 
@@ -265,7 +279,7 @@ def test_no_act_of_a_person_lies_in_the_future(ledger):
     _sent(ledger, "a")
     _record(ledger, _receipt("a", "unsubscribed", 60 * 24 * 365))
     with ledger.reading() as connection:
-        assert set(connection.scalars(select(schema.suppressions.c.created_at))) == {LATER}
+        assert set(connection.scalars(select(people_tables.suppressions.c.created_at))) == {LATER}
 
 
 def test_an_erased_customer_leaves_no_trace_in_receipts(ledger):
@@ -276,9 +290,9 @@ def test_an_erased_customer_leaves_no_trace_in_receipts(ledger):
     assert counts["receipts"] == 1
     assert _record(ledger, _receipt("a", "complained", 5, provider_id=None)).suppressed == 1, "by address only"
     with ledger.reading() as connection:
-        stored = connection.execute(select(schema.receipts)).all()
+        stored = connection.execute(select(message_tables.receipts)).all()
         kinds = connection.scalars(
-            select(schema.suppressions.c.kind).where(schema.suppressions.c.reason == "complained")
+            select(people_tables.suppressions.c.kind).where(people_tables.suppressions.c.reason == "complained")
         )
         assert set(kinds) == {"address"}
     assert "a@example.com" not in str(stored)
@@ -384,7 +398,7 @@ def test_the_newest_no_counts_even_when_an_older_one_comes_later(ledger):
     for kind, minutes in (("stopped", 3), ("started", 4), ("stopped", 1)):
         _record(ledger, _receipt("a", kind, minutes))
     with ledger.reading() as connection:
-        assert set(connection.scalars(select(schema.suppressions.c.created_at))) == {_at(3)}
+        assert set(connection.scalars(select(people_tables.suppressions.c.created_at))) == {_at(3)}
 
 
 # --- any order -----------------------------------------------------------------------------------------------------
@@ -405,7 +419,7 @@ def _end_state(ledger, customer: str) -> tuple[object, ...]:
     names = "channel", "kind", "reason", "created_at", "source", "lifted_at"
     theirs = {customer: "customer", row["address_hmac"]: "address"}
     with ledger.reading() as connection:
-        query = select(schema.suppressions).where(schema.suppressions.c.key.in_(theirs))
+        query = select(people_tables.suppressions).where(people_tables.suppressions.c.key.in_(theirs))
         held = sorted(tuple(str(one[name]) for name in names) for one in connection.execute(query).mappings())
     return (*told, tuple(held))
 

@@ -23,11 +23,11 @@ from winback.ledger import (
     queue,
     receipts,
     refusals,
-    schema,
     signs_of_life,
     switches,
     verdicts,
 )
+from winback.ledger.night_tables import quarantine
 from winback.ledger.refusals import Act, Target
 from winback.ledger.signs_of_life import Sign
 
@@ -428,5 +428,5 @@ def test_a_short_id_blanks_no_strangers_values(known):
         quarantined_rows.write_quarantine(connection, held.assign(masked_value="cy-rus@", as_of=pd.Timestamp(NIGHT)))
     _forget(known, "cy")
     with known.reading() as connection:
-        found = bulk.read_frame(connection, select(schema.quarantine.c.masked_value))
+        found = bulk.read_frame(connection, select(quarantine.c.masked_value))
     assert "cy-rus@" in found["masked_value"].tolist()

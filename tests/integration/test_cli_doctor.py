@@ -6,7 +6,7 @@ import pytest
 from night_world import DAY, Shop, moment
 from sqlalchemy import update
 
-from winback.ledger.schema import messages
+from winback.ledger.message_tables import messages
 from winback.night.diagnose import diagnose
 
 

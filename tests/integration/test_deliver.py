@@ -13,8 +13,9 @@ from sqlalchemy import select, update
 from winback.channels.registry import outbox_of
 from winback.errors import GuardRefused, PolicyError, TemplateError
 from winback.ledger import claims, cycles, epochs, keys, people, receipts, switches, verdicts
-from winback.ledger.schema import attempts, contacts, messages
-from winback.ledger.schema import epochs as epoch_table
+from winback.ledger.control_tables import epochs as epoch_table
+from winback.ledger.message_tables import attempts, messages
+from winback.ledger.people_tables import contacts
 from winback.night.deliver import deliver
 from winback.night.render import read_templates
 

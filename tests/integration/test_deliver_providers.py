@@ -14,7 +14,7 @@ from scripted_provider import Request, Step, WebPeer
 from sqlalchemy import select
 from test_deliver import plan
 
-from winback.ledger.schema import messages
+from winback.ledger.message_tables import messages
 from winback.night.deliver import deliver
 from winback.settings import load_project
 

@@ -10,7 +10,7 @@ from fake_vendor_process import fake_vendors
 from night_world import DAY, Shop, moment
 from sqlalchemy import update
 
-from winback.ledger.schema import messages
+from winback.ledger.message_tables import messages
 
 LIVE = {
     "live": True,

@@ -7,7 +7,8 @@ import pytest
 from night_world import DAY, Shop, event, policy
 from sqlalchemy import select
 
-from winback.ledger.schema import audit, messages
+from winback.ledger.control_tables import audit
+from winback.ledger.message_tables import messages
 from winback.night.deliver import deliver
 from winback.night.run import run
 

@@ -11,7 +11,7 @@ from sqlalchemy import update
 from winback.errors import TemplateError, UsageError
 from winback.ledger import people
 from winback.ledger.engine import open_ledger
-from winback.ledger.schema import contacts
+from winback.ledger.people_tables import contacts
 from winback.night.pepper import read_pepper
 from winback.night.preview import preview
 from winback.settings import Project

@@ -20,7 +20,10 @@ from sqlalchemy import select
 
 from winback.activity.store import ActivityStore
 from winback.core.population import PopulationFit
-from winback.ledger import parameters, schema
+from winback.ledger import parameters
+from winback.ledger.message_tables import messages
+from winback.ledger.night_tables import cycles, steps
+from winback.ledger.people_tables import suppressions
 from winback.night.measure import measure
 from winback.night.pepper import open_project_ledger
 from winback.sample.nights import every, live_through
@@ -87,9 +90,7 @@ def gather(root, truths, *, last):
             def table(which):
                 return pd.DataFrame(connection.execute(select(which)).mappings().all())
 
-            tables = SimpleNamespace(
-                **{name: table(getattr(schema, name)) for name in ("cycles", "steps", "messages", "suppressions")}
-            )
+            tables = SimpleNamespace(**{which.name: table(which) for which in (cycles, steps, messages, suppressions)})
             stored = parameters.newest_fits(connection, as_of=last)
         store = ActivityStore.open(project.activity, zone=project.zone)
         results = measure(project, ledger, store, as_of=last, window_days=WINDOW_DAYS)

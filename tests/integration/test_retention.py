@@ -11,7 +11,9 @@ from outbox_world import CONFIG, make_project
 from sqlalchemy import func, select
 from test_deliver import plan
 
-from winback.ledger import quarantined_rows, schema, verdicts
+from winback.ledger import quarantined_rows, verdicts
+from winback.ledger.message_tables import messages
+from winback.ledger.night_tables import decisions
 from winback.night.explain import explain
 from winback.night.retain import retain
 from winback.settings import load_project
@@ -38,7 +40,7 @@ def decide(ledger, *days_ago: int) -> None:
 
 def kept(ledger) -> dict[int, set[str]]:
     with ledger.reading() as connection:
-        found = connection.execute(select(schema.decisions.c.as_of, schema.decisions.c.facts))
+        found = connection.execute(select(decisions.c.as_of, decisions.c.facts))
         nights: dict[int, set[str]] = {}
         for row in found:
             nights.setdefault((rows.NIGHT - row.as_of).days, set()).add(row.facts)
@@ -53,7 +55,7 @@ def test_numbers_go_first_then_decisions(ledger, project):
     assert kept(ledger) == {0: {'{"n": 3}'}, 30: {'{"n": 3}'}, 31: {"{}"}, 100: {"{}"}}
     assert retain(project, ledger, as_of=rows.NIGHT) == {"facts": 0, "decisions": 0, "quarantine": 0}
     with ledger.reading() as connection:
-        assert connection.scalar(select(func.count()).select_from(schema.messages)) == 2
+        assert connection.scalar(select(func.count()).select_from(messages)) == 2
 
 
 def test_a_decision_without_its_numbers_still_has_its_reason(ledger, project):

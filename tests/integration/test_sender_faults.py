@@ -20,7 +20,7 @@ from bench.killing.postgres import own_server
 from bench.killing.sender import RANDOM
 from bench.killing.trial import DATABASE_STOPPED, Ground, Trial, Wish, read_rows, say_no
 from winback.ledger.engine import check, open_ledger
-from winback.ledger.schema import messages
+from winback.ledger.message_tables import messages
 
 BROKEN = {
     "marks_after_the_send": "duplicates",

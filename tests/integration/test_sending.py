@@ -23,7 +23,7 @@ from winback.channels.registry import outbox_of
 from winback.errors import GuardRefused, StoreUnavailable
 from winback.ledger import diary
 from winback.ledger.engine import open_ledger
-from winback.ledger.schema import attempts, messages
+from winback.ledger.message_tables import attempts, messages
 from winback.night.deliver import deliver
 from winback.night.evidence import seek_evidence
 from winback.night.settle import settle

@@ -21,8 +21,9 @@ from sqlalchemy import select
 
 from winback.core.reasons import Reason
 from winback.errors import GuardRefused
-from winback.ledger import claims, cycles, people, queue, receipts, refusals, schema, unknowns, verdicts
+from winback.ledger import claims, cycles, people, queue, receipts, refusals, unknowns, verdicts
 from winback.ledger.engine import Ledger, open_ledger
+from winback.ledger.message_tables import attempts, messages
 from winback.ledger.queue import Outcome, Result
 from winback.ledger.refusals import Act, Target
 
@@ -321,10 +322,10 @@ class Outbox(RuleBasedStateMachine):
 
     @invariant()
     def one_address_one_message_a_day(self) -> None:
-        taken = schema.messages.c.address_hmac, schema.messages.c.local_day
+        taken = messages.c.address_hmac, messages.c.local_day
         with self.ledger.reading() as connection:
-            found = connection.execute(select(*taken).where(schema.messages.c.address_hmac.is_not(None))).all()
-            tried = set(connection.scalars(select(schema.attempts.c.message_id)))
+            found = connection.execute(select(*taken).where(messages.c.address_hmac.is_not(None))).all()
+            tried = set(connection.scalars(select(attempts.c.message_id)))
         assert len(found) == len(set(found))
         assert {message_id for message_id, times in self.posted.items() if times} <= tried
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from winback.core.flow_control import Feedback
-from winback.ledger.schema import messages, receipts
+from winback.ledger.message_tables import messages, receipts
 
 if TYPE_CHECKING:
     from datetime import date

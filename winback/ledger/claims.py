@@ -16,8 +16,8 @@ from winback.core.reasons import Reason
 from winback.ledger import spending, switches
 from winback.ledger.gate import Gate, Refused, Terms
 from winback.ledger.gate_facts import ADDRESS_COLUMNS, read_known
+from winback.ledger.message_tables import attempts, messages
 from winback.ledger.queue import MessageState
-from winback.ledger.schema import attempts, messages
 from winback.ledger.spending import Budget, Priced
 
 if TYPE_CHECKING:

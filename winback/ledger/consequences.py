@@ -14,8 +14,8 @@ from sqlalchemy import func, select
 
 from winback.core.reasons import Reason
 from winback.ledger import refusals
+from winback.ledger.message_tables import messages, receipts
 from winback.ledger.refusals import Act, Target
-from winback.ledger.schema import messages, receipts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from winback.core.buckets import BUCKETS
 from winback.ledger import bulk
 from winback.ledger.connections import insert_counted, new_insert
-from winback.ledger.schema import cycles, night_shards, nights, steps
+from winback.ledger.night_tables import cycles, night_shards, nights, steps
 from winback.ledger.verdicts import with_bucket
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import select, text
 
 from winback.ledger.connections import new_insert
-from winback.ledger.schema import audit, meta
+from winback.ledger.control_tables import audit, meta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

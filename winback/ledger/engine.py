@@ -17,6 +17,7 @@ from sqlalchemy import inspect, select
 from winback.errors import Fault, GuardRefused, MigrationNeeded, SettingsError, StoreBusy, StoreUnavailable
 from winback.ledger import locks, schema
 from winback.ledger.connections import database_file, make_engine, translated
+from winback.ledger.control_tables import meta
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -247,14 +248,14 @@ def _require_version(ledger: Ledger, *, create: bool) -> None:
 def _require_pepper(ledger: Ledger, pepper: bytes) -> None:
     """Refuse another pepper than the one the keyed hashes in this ledger were made with: no refusal would match."""
     proof = hmac.new(pepper, b"winback pepper", hashlib.sha256).hexdigest()
-    stored = select(schema.meta.c.value).where(schema.meta.c.key == "pepper")
+    stored = select(meta.c.value).where(meta.c.key == "pepper")
     with ledger.reading() as connection:
         known = connection.scalar(stored)
     if known is None:
         with ledger.writing() as connection:
             known = connection.scalar(stored)
             if known is None:
-                connection.execute(schema.meta.insert().values(key="pepper", value=proof))
+                connection.execute(meta.insert().values(key="pepper", value=proof))
                 return
     if not hmac.compare_digest(known, proof):
         what = (

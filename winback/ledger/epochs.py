@@ -24,7 +24,7 @@ from sqlalchemy import func, select, text
 from winback.errors import GuardRefused, StoreUnavailable, UsageError
 from winback.ledger import diary
 from winback.ledger.connections import database_file, new_insert
-from winback.ledger.schema import epochs, meta
+from winback.ledger.control_tables import epochs, meta
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,19 +13,9 @@ from sqlalchemy import or_, select
 from winback.core.reasons import Reason
 from winback.ledger import diary, keys
 from winback.ledger.connections import new_insert
-from winback.ledger.schema import (
-    attempts,
-    consents,
-    contacts,
-    cycles,
-    decisions,
-    messages,
-    quarantine,
-    receipts,
-    signs_of_life,
-    steps,
-    suppressions,
-)
+from winback.ledger.message_tables import attempts, messages, receipts
+from winback.ledger.night_tables import cycles, decisions, quarantine, steps
+from winback.ledger.people_tables import consents, contacts, signs_of_life, suppressions
 from winback.ledger.verdicts import decided_days
 
 if TYPE_CHECKING:

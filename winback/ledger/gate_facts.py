@@ -15,8 +15,10 @@ from sqlalchemy import func, or_, select
 from winback.core.merge_fields import CONTACT_FIELDS
 from winback.core.slots import PLACE
 from winback.ledger import signs_of_life
+from winback.ledger.message_tables import messages
+from winback.ledger.night_tables import cycles, loads
+from winback.ledger.people_tables import consents, contacts, suppressions
 from winback.ledger.refusals import PRECEDENCE
-from winback.ledger.schema import consents, contacts, cycles, loads, messages, suppressions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from winback.ledger.schema import nights
+from winback.ledger.night_tables import nights
 
 if TYPE_CHECKING:
     from datetime import date

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from winback.ledger import diary
 from winback.ledger.connections import new_insert
-from winback.ledger.schema import loads, overrides
+from winback.ledger.night_tables import loads, overrides
 
 if TYPE_CHECKING:
     from datetime import date, datetime

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import select
 
 from winback.ledger.connections import insert_counted, new_insert
-from winback.ledger.schema import fits
+from winback.ledger.night_tables import fits
 
 if TYPE_CHECKING:
     from datetime import date, datetime

@@ -16,7 +16,8 @@ from winback.core.buckets import BUCKETS
 from winback.core.matching import is_among, places
 from winback.core.reasons import Reason
 from winback.ledger import bulk, keys, refusals
-from winback.ledger.schema import consents, contacts, messages, suppressions
+from winback.ledger.message_tables import messages
+from winback.ledger.people_tables import consents, contacts, suppressions
 from winback.ledger.verdicts import with_bucket
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from winback.ledger import bulk
-from winback.ledger.schema import quarantine
+from winback.ledger.night_tables import quarantine
 
 if TYPE_CHECKING:
     from datetime import date

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import bindparam, func, select
 
 from winback.ledger import spending
-from winback.ledger.schema import attempts, messages
+from winback.ledger.message_tables import attempts, messages
 from winback.ledger.spending import Priced
 
 if TYPE_CHECKING:

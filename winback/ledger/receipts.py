@@ -15,8 +15,8 @@ from sqlalchemy import bindparam, func, select
 
 from winback.ledger import consequences, diary
 from winback.ledger.connections import new_insert
+from winback.ledger.message_tables import attempts, messages, receipts
 from winback.ledger.queue import MessageState
-from winback.ledger.schema import attempts, messages, receipts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence

@@ -14,7 +14,8 @@ from sqlalchemy import and_, or_, select
 from winback.core.reasons import Reason
 from winback.ledger import diary, keys
 from winback.ledger.connections import insert_counted, new_insert
-from winback.ledger.schema import contacts, messages, suppressions
+from winback.ledger.message_tables import messages
+from winback.ledger.people_tables import contacts, suppressions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from winback.ledger.schema import decisions, quarantine
+from winback.ledger.night_tables import decisions, quarantine
 from winback.ledger.verdicts import decided_days
 
 if TYPE_CHECKING:

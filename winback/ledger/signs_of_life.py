@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import select
 
 from winback.ledger.connections import new_insert
-from winback.ledger.schema import messages, signs_of_life
+from winback.ledger.message_tables import messages
+from winback.ledger.people_tables import signs_of_life
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

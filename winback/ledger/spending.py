@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import bindparam, select
 
 from winback.ledger.connections import new_insert
-from winback.ledger.schema import spending
+from winback.ledger.message_tables import spending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

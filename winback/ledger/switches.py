@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import select
 
 from winback.ledger import diary
-from winback.ledger.schema import switches
+from winback.ledger.control_tables import switches
 
 if TYPE_CHECKING:
     from datetime import datetime

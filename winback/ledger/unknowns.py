@@ -15,8 +15,8 @@ from sqlalchemy import and_, select
 
 from winback.errors import GuardRefused, UsageError
 from winback.ledger import diary, receipts
+from winback.ledger.message_tables import attempts, messages
 from winback.ledger.queue import MessageState
-from winback.ledger.schema import attempts, messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,9 @@ from winback.core.buckets import BUCKETS, buckets
 from winback.core.reasons import Action, Reason
 from winback.ledger import bulk, diary, keys
 from winback.ledger.connections import insert_counted, new_insert
+from winback.ledger.message_tables import messages
+from winback.ledger.night_tables import decisions, plans
 from winback.ledger.queue import MessageState
-from winback.ledger.schema import decisions, messages, plans
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from winback.core.policy import Programme, load_programme
 from winback.core.templates import Templates, parse_name
 from winback.documents import Path, dotted, nearest, parse
 from winback.errors import ConfigError, Fault, PolicyError, TemplateError
-from winback.ledger.schema import contacts
+from winback.ledger.people_tables import contacts
 from winback.night.render import merge_fields_in, read_templates, used_templates
 from winback.settings import load_configuration
 

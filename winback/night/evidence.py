@@ -16,7 +16,8 @@ from winback.channels.registry import open_channels
 from winback.core.message_links import short_code
 from winback.ledger import queue
 from winback.ledger.gate_facts import ADDRESS_COLUMNS
-from winback.ledger.schema import attempts, contacts, messages
+from winback.ledger.message_tables import attempts, messages
+from winback.ledger.people_tables import contacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

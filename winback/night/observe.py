@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 
 from winback.core.reasons import Reason
 from winback.ledger import cycles, quarantined_rows
-from winback.ledger.schema import suppressions
+from winback.ledger.people_tables import suppressions
 from winback.reports import threshold_groups
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from winback import documents
 from winback.core.merge_fields import unknown_fields
 from winback.core.rendering import MessageFacts
 from winback.errors import TemplateError, UsageError
-from winback.ledger.schema import contacts
+from winback.ledger.people_tables import contacts
 from winback.night.check import read_programmes
 from winback.night.pepper import open_project_ledger
 from winback.night.render import customer_fields, make_renderer, merge_fields_in, read_templates

@@ -16,7 +16,7 @@ from winback.core.merge_fields import CONTACT_FIELDS, fields_used
 from winback.core.rendering import Prices, Renderer
 from winback.core.templates import Templates, parse_name
 from winback.errors import Fault, TemplateError
-from winback.ledger.schema import contacts
+from winback.ledger.people_tables import contacts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -15,7 +15,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 
-from winback.ledger.schema import cycles, messages, steps, suppressions
+from winback.ledger.message_tables import messages
+from winback.ledger.night_tables import cycles, steps
+from winback.ledger.people_tables import suppressions
 from winback.night.pepper import open_project_ledger
 from winback.night.run import run
 from winback.sample.planted import TIMEZONE

@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from winback.activity.store import ActivityStore
 from winback.errors import UsageError
 from winback.ledger import cycles, people
-from winback.ledger.schema import decisions
+from winback.ledger.night_tables import decisions
 from winback.night.check import load_programmes
 from winback.night.measure import measure
 from winback.night.pepper import open_project_ledger
