@@ -61,7 +61,7 @@ def test_a_database_that_stops_in_mid_run_costs_doubt_and_nothing_else(tmp_path)
 
 def test_fifty_people_who_say_no_while_a_night_is_running_get_nothing(ground) -> None:
     """Each one's no is committed while their message is still planned; senders die in between, too."""
-    trial = Trial(ground, Wish(number=1, mails=300, texts=100, refusals=0))
+    trial = Trial(ground, Wish(number=1, mails=900, texts=300, refusals=0))
     with open_ledger(trial.url, pepper=world.PEPPER) as ledger:
         people = iter(trial.random.sample(trial.planned, len(trial.planned)))
         while len(trial.refused) < 50:
@@ -95,12 +95,12 @@ def test_a_full_disk_stops_the_sender_and_nothing_is_lost(tmp_path, room_bytes) 
         assert "cannot be used" in problem
         assert "disk" in problem
         assert states["planned"] > 100
-        # One claim of ten was under way: posted and not recorded, or claimed and not posted.
-        assert len(taken) <= states["accepted"] + 10
+        # Two claims of ten were under way: posted and not recorded, or claimed and not posted.
+        assert len(taken) <= states["accepted"] + 20
         with open_ledger(trial.url, pepper=world.PEPPER) as ledger:
             trial.finish(ledger)
             states = Counter(row["state"] for row in read_rows(ledger))
-        assert states["unknown"] <= 10
+        assert states["unknown"] <= 20
         assert states["accepted"] + states["unknown"] == 200
         assert {ids.total() for ids in ground.vendors.read_on().values()} == {1}
         assert not check(trial.url).problems

@@ -44,17 +44,16 @@ def mail_body(message: OutgoingMessage) -> dict[str, Any]:
         If an address, a name or a header cannot be sent as it is.
     """
     rendered = message.rendered
-    sender_name, sender = _mailbox_of(message.sender)
-    _require(_is_mailbox(sender), f"the sender {message.sender!r} is no address: mend channels.email.from")
+    sender = _sender_of(message.sender)
     _require(_is_mailbox(message.address), "the recipient's address is no e-mail address")
-    for label, value in (("sender's name", sender_name), ("name", message.name), ("subject", rendered.subject)):
+    for label, value in (("name", message.name), ("subject", rendered.subject)):
         _require_header(label, value)
     _require(rendered.subject.strip() != "", "the subject is empty")
     _require(rendered.text.strip() != "" and rendered.html.strip() != "", "the mail has no content")
     for words in (rendered.subject, message.name, rendered.text, rendered.html):
         _require(_is_unicode(words), "the mail holds half a character, which no encoding can carry")
     unsubscribe = rendered.links["unsubscribe"]
-    mailto = f"mailto:{sender}?subject=unsubscribe%20{unsubscribe.rsplit('/', 1)[-1]}"
+    mailto = f"mailto:{sender['email']}?subject=unsubscribe%20{unsubscribe.rsplit('/', 1)[-1]}"
     return {
         "personalizations": [
             {
@@ -67,7 +66,7 @@ def mail_body(message: OutgoingMessage) -> dict[str, Any]:
                 "custom_args": {"message_id": message.message_id},
             }
         ],
-        "from": _person(sender, sender_name),
+        "from": sender,
         "content": [
             {"type": "text/plain", "value": rendered.text},
             {"type": "text/html", "value": rendered.html},
@@ -144,9 +143,12 @@ def content_variables(message: OutgoingMessage, variables: Mapping[str, ContentV
 
 
 @lru_cache(maxsize=64)
-def _mailbox_of(sender: str) -> tuple[str, str]:
-    """Return (name, address) of a sender; the same few are asked for all night."""
-    return parseaddr(sender)
+def _sender_of(sender: str) -> dict[str, str]:
+    """Return who mails are from; the same few are asked for all night, and nobody changes what is returned."""
+    name, address = parseaddr(sender)
+    _require(_is_mailbox(address), f"the sender {sender!r} is no address: mend channels.email.from")
+    _require_header("sender's name", name)
+    return _person(address, name)
 
 
 def _is_unicode(words: str) -> bool:

@@ -43,6 +43,7 @@ TIMESTAMP_HEADER = "X-Twilio-Email-Event-Webhook-Timestamp"
 _MOST_CALLS_A_BATCH = 40
 _BYTES_A_CHARACTER = 12
 _LATEST_EPOCH = 1 << 33
+_WRITTEN_ALREADY = "text/plain; charset=utf-8"
 
 
 class _MailCall(list[Prepared]):
@@ -98,6 +99,8 @@ class SendGridMail:
         self.max_batch = min(max(max_batch, 1), MOST_PEOPLE)
         self._transport = transport
         self._leaf = sendgrid.SendGridAPIClient(api_key=api_key, host=base_url).client.mail.send
+        # Written by us, a body costs 2 CPU µs a mail, by the package 8; this type is the one it leaves bodies of alone.
+        self._leaf.request_headers["Content-Type"] = _WRITTEN_ALREADY
         self._leaf._make_request = self._make_request  # noqa: SLF001  the one seam the package leaves for a transport
 
     def prepare(self, message: OutgoingMessage) -> Prepared:
@@ -149,7 +152,7 @@ class SendGridMail:
         """Make one call; the result's id is still empty."""
         body = call.body if isinstance(call, _MailCall) else call[0].request
         try:
-            answer = self._leaf.post(request_body=body)
+            answer = self._leaf.post(request_body=orjson.dumps(body).decode())
         except SendDeferred as problem:
             return _result(Outcome.DEFERRED, error=str(problem), consequence=Consequence.TRANSIENT)
         except SendUnknown as problem:
@@ -172,7 +175,7 @@ class SendGridMail:
     def _make_request(self, _opener: OpenerDirector, request: Request, timeout: float | None = None) -> _VendorAnswer:
         """Make the call in the package's place; every status is an answer, none an exception."""
         del timeout
-        headers = dict(request.header_items())
+        headers = {**dict(request.header_items()), "Content-type": "application/json"}
         body = request.data if isinstance(request.data, bytes) else None
         return _VendorAnswer(self._transport.call(request.get_method(), request.full_url, headers=headers, body=body))
 

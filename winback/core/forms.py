@@ -52,6 +52,7 @@ class _Form(NamedTuple):
 
     pieces: list[str]
     blanks: list[int]
+    different: list[int]
 
 
 class Forms:
@@ -71,43 +72,49 @@ class Forms:
         self._is_open = None in read or any(MARK in str(node) for node in template.nodes)
         places = sorted({place for place in read if place is not None} | {("locale",)})
         printed = _only_printed(template) - {("locale",)}
-        self._places = [(place, place in printed) for place in places]
+        self._places = [(place[0], place[1] if len(place) > 1 else None, place in printed) for place in places]
 
     def render(self, facts: Mapping[str, object]) -> str:
         """Return the text for one person."""
         if self._is_open:
             return self._template.render(facts)
-        values = [_value(facts, place) for place, _ in self._places]
-        is_blank = [may and type(value) is str for (_, may), value in zip(self._places, values, strict=True)]
-        # With its type: 1, 1.0 and true are equal, and written differently.
-        known_by = tuple(True if blank else (type(value), value) for blank, value in zip(is_blank, values, strict=True))
+        known_by: list[object] = []
+        printed: list[str | None] = []
+        for root, name, is_printed in self._places:
+            value = _value(facts, root, name)
+            is_blank = is_printed and type(value) is str
+            printed.append(str(value) if is_blank else None)
+            # With its type: 1, 1.0 and true are equal, and written differently.
+            known_by.append(None if is_blank else (type(value), value))
+        key = tuple(known_by)
         try:
-            form = self._known.get(known_by)
+            form = self._known.get(key)
         except TypeError:  # a list, which is nobody's key
             return self._template.render(facts)
         if form is None:
-            form = self._made(facts, is_blank)
+            form = self._made(facts, printed)
             if len(self._known) >= MOST_FORMS:
                 self._known.clear()
-            self._known[known_by] = form
+            self._known[key] = form
         filled = form.pieces.copy()
-        shown = {number: self._shown(values[number]) for number in set(form.blanks)}
+        shown = {number: self._shown(printed[number]) for number in form.different}
         filled[1::2] = [shown[number] for number in form.blanks]
         return "".join(filled)
 
-    def _made(self, facts: Mapping[str, object], is_blank: list[bool]) -> _Form:
+    def _made(self, facts: Mapping[str, object], printed: list[str | None]) -> _Form:
         """Return the form that these facts, and all that differ in blanks only, are written into."""
         marked = dict(facts)
-        for number, ((place, _), blank) in enumerate(zip(self._places, is_blank, strict=True)):
-            if blank:
-                mark = f"{MARK}{number}{MARK}"
-                root = marked[place[0]]
-                marked[place[0]] = {**root, place[1]: mark} if isinstance(root, dict) else mark
+        for number, ((root, name, _), value) in enumerate(zip(self._places, printed, strict=True)):
+            mark = f"{MARK}{number}{MARK}"
+            fields = marked.get(root)
+            if value is not None:
+                marked[root] = {**fields, name: mark} if isinstance(fields, dict) else mark
         pieces = self._template.render(marked).split(MARK)
-        return _Form(pieces, [int(number) for number in pieces[1::2]])
+        blanks = [int(number) for number in pieces[1::2]]
+        return _Form(pieces, blanks, sorted(set(blanks)))
 
-    def _shown(self, value: object) -> str:
-        return str(escape(value)) if self._escapes else str(value)
+    def _shown(self, value: str | None) -> str:
+        return str(escape(value)) if self._escapes else value or ""
 
 
 def _place(segments: Iterable[object]) -> Place | None:
@@ -118,12 +125,12 @@ def _place(segments: Iterable[object]) -> Place | None:
     return place if len(place) == wanted else None
 
 
-def _value(facts: Mapping[str, object], place: Place) -> object:
+def _value(facts: Mapping[str, object], root: str, name: str | None) -> object:
     """Return a value; what is not there is nothing anybody else has either."""
-    found: object = facts
-    for name in place:
-        found = found.get(name, _MISSING) if isinstance(found, dict) else _MISSING
-    return found
+    found = facts.get(root, _MISSING)
+    if name is None:
+        return found
+    return found.get(name, _MISSING) if isinstance(found, dict) else _MISSING
 
 
 def _only_printed(template: BoundTemplate) -> set[Place]:

@@ -19,6 +19,7 @@ LIQUID = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _HOSTS = re.compile(r"\{%-?\s*#\s*links to:\s*([^%]*?)\s*-?%\}")
 _ADDRESS = re.compile(r"""\b(href|src|srcset|background|action|poster)\s*=\s*["']?([^"'>\s]*)|url\(\s*["']?([^"')]*)""")
 _FETCHES = re.compile(r"<(link|script|iframe|form|object|embed|base)\b|@import", re.IGNORECASE)
+_BREAKS = re.compile("[\r\n\0]")
 _OWN_LINK = re.compile(r"\{\{-?(links\.[a-z]+|terms_url|business\.public_base_url)-?\}\}(?=$|[/?#])")
 
 COMPONENTS = frozenset(
@@ -113,7 +114,7 @@ def header_fault(name: str, value: str) -> str | None:
     A line break in a name would let its owner write headers of their own; the standard library refuses it, the
     vendors' JSON interfaces do not.
     """
-    if any(character in value for character in "\r\n\0"):
+    if _BREAKS.search(value):
         return f"the {name} holds a line break or a NUL character"
     if len(value) > LONGEST_HEADER:
         return f"the {name} is {len(value)} characters long; at most {LONGEST_HEADER} fit into a header"

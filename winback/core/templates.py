@@ -241,7 +241,8 @@ class Templates:
 
 def clean(value: str) -> str:
     """Return a text without invisible control characters, among them those that turn the reading direction."""
-    return value.translate(_UNSEEN)
+    # What can be printed holds none of them: a third of the time.
+    return value if value.isprintable() else value.translate(_UNSEEN)
 
 
 def parse_name(file: str) -> Key | None:

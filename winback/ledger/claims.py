@@ -10,10 +10,11 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import bindparam, func, literal_column, select
+from sqlalchemy import bindparam, func, literal, literal_column, select
 
 from winback.core.reasons import Reason
 from winback.ledger import spending, switches
+from winback.ledger.connections import among
 from winback.ledger.gate import Gate, Refused, Terms
 from winback.ledger.gate_facts import ADDRESS_COLUMNS, read_known
 from winback.ledger.message_tables import attempts, messages
@@ -63,6 +64,7 @@ class Claimed(NamedTuple):
 _PLANNED: ColumnElement[str] = literal_column(f"'{MessageState.PLANNED.value}'")
 _SAME = tuple(name for name in Claimed._fields if name in messages.c)
 _NAMES = tuple(dict.fromkeys((*_SAME, "attempts", "address_hmac", "local_day", "not_before_at", "planned_at")))
+_ATTEMPT = "message_id", "attempt_no", "owner", "started_at"
 _COLUMNS = [messages.c[name] for name in _NAMES]
 
 
@@ -142,7 +144,8 @@ def reserve_cost(
     costs : by message id, in the business's currency; in the order in which they shall be sent
     """
     columns = messages.c.message_id, messages.c.as_of, messages.c.expires_at
-    held = select(*columns).where(messages.c.message_id.in_(list(costs)), messages.c.state == MessageState.SENDING)
+    these = among(connection, messages.c.message_id, costs)
+    held = select(*columns).where(these, messages.c.state == MessageState.SENDING)
     found = connection.execute(held.where(messages.c.owner == owner)).mappings()
     rows = {row["message_id"]: dict(row) for row in found}
     wanted = [Priced(one, rows[one]["as_of"], cost) for one, cost in costs.items() if one in rows]
@@ -174,7 +177,7 @@ def _due_rows(connection: Connection, now: datetime, channel: str | None, limit:
     alike = [messages.c[name].is_not_distinct_from(oldest[name]) for name in ALIKE]
     # As an expression: by the index of a programme SQLite would sort the whole queue for every claim.
     alike.append(messages.c.programme.concat("") == oldest["programme"])
-    found = connection.execute(due.where(*alike).limit(limit))
+    found = connection.execute(due.where(*alike).limit(limit)).all()
     return [dict(zip(_NAMES, row, strict=True)) for row in found]
 
 
@@ -205,12 +208,14 @@ def _take(
 ) -> None:
     if not rows:
         return
-    change = messages.update().where(messages.c.message_id.in_([row["message_id"] for row in rows]))
+    these = among(connection, messages.c.message_id, [row["message_id"] for row in rows])
+    change = messages.update().where(these)
     values = {"state": MessageState.SENDING.value, "owner": owner, "lease_until": lease_until, "reason": None}
     connection.execute(change.values(**values, attempts=messages.c.attempts + 1, reserved_cost=0.0))
-    common = {"owner": owner, "started_at": now}
-    tries = [{"message_id": row["message_id"], "attempt_no": row["attempts"] + 1, **common} for row in rows]
-    connection.execute(attempts.insert(), tries)
+    begun = select(
+        messages.c.message_id, messages.c.attempts, messages.c.owner, literal(now, attempts.c.started_at.type)
+    )
+    connection.execute(attempts.insert().from_select(_ATTEMPT, begun.where(these)))
 
 
 def _claimed(row: Mapping[str, Any], known: Known) -> Claimed:

@@ -15,6 +15,7 @@ from sqlalchemy import func, or_, select
 from winback.core.merge_fields import CONTACT_FIELDS
 from winback.core.slots import PLACE
 from winback.ledger import signs_of_life
+from winback.ledger.connections import among
 from winback.ledger.message_tables import messages
 from winback.ledger.night_tables import cycles, loads
 from winback.ledger.people_tables import consents, contacts, suppressions
@@ -102,9 +103,9 @@ class Known:
 def read_known(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Known:
     """Return what is known now about the customers and addresses of these messages."""
     customers = sorted({row["customer_id"] for row in rows})
-    people = connection.execute(select(*_CONTACTS).where(contacts.c.customer_id.in_(customers)))
+    people = connection.execute(select(*_CONTACTS).where(among(connection, contacts.c.customer_id, customers)))
     return Known(
-        contacts={row[0]: dict(zip(CONTACT_COLUMNS, row, strict=True)) for row in people},
+        contacts={row[0]: dict(zip(CONTACT_COLUMNS, row, strict=True)) for row in people.all()},
         suppressions=_suppressions(connection, customers, [row["address_hmac"] for row in rows if row["address_hmac"]]),
         consents=_consents(connection, customers),
         cycles=_cycles(connection, customers),
@@ -119,13 +120,12 @@ def _suppressions(
 ) -> dict[tuple[str, str], list[tuple[str, Reason, str]]]:
     columns = [suppressions.c[name] for name in ("kind", "key", "channel", "reason", "programme")]
     about = or_(
-        (suppressions.c.kind == "customer") & suppressions.c.key.in_(customers),
-        (suppressions.c.kind == "address") & suppressions.c.key.in_(addresses),
+        (suppressions.c.kind == "customer") & among(connection, suppressions.c.key, customers),
+        (suppressions.c.kind == "address") & among(connection, suppressions.c.key, addresses),
     )
     found: dict[tuple[str, str], list[tuple[str, Reason, str]]] = {}
-    for kind, key, channel, reason, programme in connection.execute(
-        select(*columns).where(about, suppressions.c.lifted_at.is_(None))
-    ):
+    query = select(*columns).where(about, suppressions.c.lifted_at.is_(None))
+    for kind, key, channel, reason, programme in connection.execute(query).all():
         found.setdefault((kind, key), []).append((channel, _REASONS[reason], programme))
     return found
 
@@ -133,16 +133,17 @@ def _suppressions(
 def _consents(connection: Connection, customers: Sequence[str]) -> dict[tuple[str, str], Consent]:
     """Return the newest record by (customer, channel); of two at one instant the withdrawal wins."""
     columns = [consents.c[name] for name in ("customer_id", "channel", "status", "basis", "recorded_at")]
-    query = select(*columns).where(consents.c.customer_id.in_(customers), consents.c.purpose == PURPOSE)
+    theirs = among(connection, consents.c.customer_id, customers)
+    query = select(*columns).where(theirs, consents.c.purpose == PURPOSE)
     # The last one of each pair stays in the dictionary; "granted" sorts before "withdrawn".
-    rows = connection.execute(query.order_by(consents.c.recorded_at, consents.c.status))
+    rows = connection.execute(query.order_by(consents.c.recorded_at, consents.c.status)).all()
     return {(row.customer_id, row.channel): Consent(row.status, row.basis, row.recorded_at) for row in rows}
 
 
 def _cycles(connection: Connection, customers: Sequence[str]) -> dict[tuple[str, str, int], Cycle]:
     columns = [cycles.c[name] for name in ("programme", "customer_id", "cycle_no", *Cycle._fields)]
-    query = select(*columns).where(cycles.c.customer_id.in_(customers))
-    return {tuple(row[:3]): Cycle(*row[3:]) for row in connection.execute(query)}
+    query = select(*columns).where(among(connection, cycles.c.customer_id, customers))
+    return {tuple(row[:3]): Cycle(*row[3:]) for row in connection.execute(query).all()}
 
 
 def _recent(connection: Connection, rows: Sequence[Mapping[str, Any]], customers: Sequence[str]) -> dict[str, int]:
@@ -150,9 +151,9 @@ def _recent(connection: Connection, rows: Sequence[Mapping[str, Any]], customers
     newest = max(row["local_day"] for row in rows)
     within = messages.c.local_day > newest - timedelta(days=CAP_DAYS), messages.c.local_day <= newest
     query = select(messages.c.customer_id, func.count().label("sent")).where(
-        messages.c.customer_id.in_(customers), messages.c.state.not_in(UNSENT_STATES), *within
+        among(connection, messages.c.customer_id, customers), messages.c.state.not_in(UNSENT_STATES), *within
     )
-    return {row.customer_id: row.sent for row in connection.execute(query.group_by(messages.c.customer_id))}
+    return {row.customer_id: row.sent for row in connection.execute(query.group_by(messages.c.customer_id)).all()}
 
 
 def _held_sources(connection: Connection) -> frozenset[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import select
 
-from winback.ledger.connections import new_insert
+from winback.ledger.connections import among, new_insert
 from winback.ledger.message_tables import messages
 from winback.ledger.people_tables import signs_of_life
 
@@ -55,7 +55,7 @@ def note_signs(connection: Connection, signs: Iterable[Sign]) -> int:
 def read_signs(connection: Connection, customer_ids: Collection[str]) -> dict[str, list[Sign]]:
     """Return what is known of some customers."""
     found: dict[str, list[Sign]] = {}
-    query = select(signs_of_life).where(signs_of_life.c.customer_id.in_(customer_ids))
-    for row in connection.execute(query):
+    query = select(signs_of_life).where(among(connection, signs_of_life.c.customer_id, customer_ids))
+    for row in connection.execute(query).all():
         found.setdefault(row.customer_id, []).append(Sign(*row))
     return found

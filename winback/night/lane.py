@@ -1,16 +1,17 @@
 """One channel of one sender: claim, compose, reserve, call, record, until nothing is due.
 
 In: due messages of the channel. Out: each claimed one in a named state. What is claimed together is in flight
-together: one request of many mails, or as many texts as may be under way at once. Must never happen: a message that is
-handed over twice, or one that was not handed over and is called anything but planned.
+together: one request of many mails, or half as many texts as may be under way at once; two claims are in the air. Must
+never happen: a message that is handed over twice, or one that was not handed over and is called anything but planned.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from winback.channels import Outcome, SendResult
 from winback.core.flow_control import CEILING_CALLS, is_kill_rate
@@ -21,6 +22,8 @@ from winback.night.brakes import Brakes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Future
+    from datetime import datetime
 
     from winback.channels import Channel, Prepared
     from winback.ledger.claims import Claimed
@@ -28,6 +31,12 @@ if TYPE_CHECKING:
 
 DEFERRED_FOR = timedelta(minutes=5)
 HEALTH_DAYS = 7
+LONGEST_WAIT = timedelta(minutes=1)
+"""What a provider puts off for longer is for the next delivery."""
+
+FLIGHTS = 2
+"""Claims in the air: while one is being answered, the next is claimed and composed. More would make more unknown."""
+
 _NOT_SENT = "it was not handed over: the sender was leaving or the channel was stopped"
 _OUTCOMES = {
     Outcome.ACCEPTED: queue.Outcome.ACCEPTED,
@@ -35,6 +44,15 @@ _OUTCOMES = {
     Outcome.DEFERRED: queue.Outcome.DEFERRED,
     Outcome.UNKNOWN: queue.Outcome.UNKNOWN,
 }
+
+
+class Flight(NamedTuple):
+    """One claim on its way: what was composed, what could not be, and the calls that carry the rest."""
+
+    claimed: Sequence[Claimed]
+    ready: Sequence[Prepared]
+    refused: Sequence[SendResult]
+    calls: Sequence[Future[list[SendResult]]]
 
 
 class Lane:
@@ -53,21 +71,41 @@ class Lane:
         self.brakes = Brakes(channel.name, per_second=per_second)
         self.counts: Counter[str] = Counter()
         self.is_stopped = False
+        self._due_again_at: datetime | None = None
+        self._accepted_before_waiting: int | None = None
 
     def drain(self) -> None:
         """Send until nothing is due, the red button is pressed, the sender leaves or a brake holds."""
         self._ask_health()
-        with ThreadPoolExecutor(max_workers=CEILING_CALLS, thread_name_prefix=self.name) as pool:
+        with ThreadPoolExecutor(max_workers=CEILING_CALLS, thread_name_prefix=self.name) as pool, ExitStack() as air:
+            flights: deque[Flight] = deque()
+            # Whatever happens, what came of calls that were made is written down: each of them, the oldest first.
+            for _ in range(FLIGHTS):
+                air.callback(self._land_next, flights)
             while not (self.brakes.halted or self.sender.leaving.is_set() or self.sender.left <= 0):
                 self.sender.require_lock()
                 claim = self._claim()
                 self.is_stopped = claim.is_stopped
-                if claim.is_drained:
+                if claim.is_drained and not flights and not self._waited():
                     break
                 self.sender.left -= len(claim.messages) + sum(claim.refused.values())
                 self.counts.update({"refused": sum(claim.refused.values())} if claim.refused else {})
                 if claim.messages:
-                    self._hand_over(claim.messages, pool)
+                    flights.append(self._take_off(claim.messages, pool))
+                if claim.is_drained or len(flights) == FLIGHTS:
+                    self._land_next(flights)
+
+    def _waited(self) -> bool:
+        """Wait for what the provider put off for a moment; not twice if nothing was accepted in between."""
+        if self._due_again_at is None or self._accepted() == self._accepted_before_waiting:
+            return False
+        self._accepted_before_waiting = self._accepted()
+        seconds = (self._due_again_at - self.sender.watch.now()).total_seconds()
+        self._due_again_at = None
+        return not self.sender.leaving.wait(max(0.0, seconds))
+
+    def _accepted(self) -> int:
+        return self.counts[queue.Outcome.ACCEPTED.value]
 
     def _ask_health(self) -> None:
         """Stop a channel whose messages bounce or are complained about more than anybody may."""
@@ -81,7 +119,7 @@ class Lane:
             )
 
     def _claim(self) -> claims.Claim:
-        at_once = self.channel.max_batch if self.channel.max_batch > 1 else self.brakes.limit.calls
+        at_once = self.channel.max_batch if self.channel.max_batch > 1 else max(1, self.brakes.limit.calls // FLIGHTS)
         with self.sender.ledger.writing() as connection:
             return claims.claim(
                 connection,
@@ -93,23 +131,26 @@ class Lane:
                 max_sends_per_night=self.sender.budget.sends_per_night,
             )
 
-    def _hand_over(self, claimed: Sequence[Claimed], pool: ThreadPoolExecutor) -> None:
-        """Compose one claim, make its calls, record what became of each message."""
+    def _take_off(self, claimed: Sequence[Claimed], pool: ThreadPoolExecutor) -> Flight:
+        """Compose one claim and begin its calls."""
         ready: list[Prepared] = []
-        results: list[SendResult] = []
+        refused: list[SendResult] = []
         for message in claimed:
             try:
                 ready.append(self.channel.prepare(self.sender.composer.compose(message)))
             except (SendRefused, TemplateError) as problem:
-                results.append(_result(message.message_id, Outcome.REFUSED, str(problem)))
+                refused.append(_result(message.message_id, Outcome.REFUSED, str(problem)))
         ready = self._within_budget(ready)
-        calls = self.channel.calls(ready)
         programme = claimed[0].programme
-        if len(calls) == 1:
-            results += self._call(calls[0], programme)
-        else:
-            results += [one for found in pool.map(lambda call: self._call(call, programme), calls) for one in found]
-        self._record(results, {one.message.message_id: one for one in ready}, claimed)
+        calls = [pool.submit(self._call, call, programme) for call in self.channel.calls(ready)]
+        return Flight(claimed, ready, refused, calls)
+
+    def _land_next(self, flights: deque[Flight]) -> None:
+        """Wait for the calls of the oldest claim in the air, and record what became of each message."""
+        if flights:
+            flight = flights.popleft()
+            results = [*flight.refused, *(one for call in flight.calls for one in call.result())]
+            self._record(results, {one.message.message_id: one for one in flight.ready}, flight.claimed)
 
     def _within_budget(self, ready: list[Prepared]) -> list[Prepared]:
         """Reserve what the rendered messages cost; leave out those that no longer fit."""
@@ -144,6 +185,8 @@ class Lane:
             rendered = prepared.message.rendered if prepared else None
             wait = result.retry_after_seconds
             later = now + (DEFERRED_FOR if wait is None else timedelta(seconds=wait))
+            if wait and self.sender.is_live and later <= now + LONGEST_WAIT:
+                self._due_again_at = max(later, self._due_again_at or later)
             recorded.append(
                 queue.Result(
                     message_id=result.message_id,
