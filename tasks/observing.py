@@ -27,7 +27,7 @@ from winback.night.pepper import open_project_ledger
 from winback.settings import wall_clock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from uuid import UUID
 
     from prefect.client.orchestration import SyncPrefectClient
@@ -77,45 +77,52 @@ def _alert(block: UUID | None, subject: str, body: str) -> ActionTypes:
     return SendNotification(block_document_id=block, subject=f"winback: {subject}", body=body)
 
 
+def _watch(
+    flows: Sequence[str],
+    *,
+    posture: Posture,
+    expect: set[str],
+    after: Collection[str] = (),
+    within: timedelta = timedelta(0),
+) -> EventTrigger:
+    """Return a trigger that looks at each run of some of our flows by itself."""
+    each = "prefect.resource.id"
+    return EventTrigger(
+        match={each: "prefect.flow-run.*"},
+        match_related=_of(*flows),
+        for_each={each},
+        posture=posture,
+        threshold=1,
+        after=set(after),
+        expect=expect,
+        within=within,
+    )
+
+
 def _run_triggers() -> dict[str, tuple[str, EventTrigger]]:
     """Return what is watched about runs: name -> (what it means, trigger)."""
-    each = {"prefect.resource.id"}
-    run: dict[str, str | list[str]] = {"prefect.resource.id": "prefect.flow-run.*"}
     return {
         "zombie run": (
             "No heartbeat for 90 s: the process is gone. The run is marked Crashed, so that its slot is free.",
-            EventTrigger(
+            _watch(
+                FLOWS,
+                posture=Posture.Proactive,
                 after={"prefect.flow-run.heartbeat"},
                 expect={"prefect.flow-run.heartbeat", *ENDED},
-                match=run,
-                match_related=_of(*FLOWS),
-                for_each=each,
-                posture=Posture.Proactive,
-                threshold=1,
                 within=HEARTBEAT_WITHIN,
             ),
         ),
         "failed run": (
             "A run failed or crashed. Running the same day again is safe: nothing is sent twice.",
-            EventTrigger(
-                expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
-                match=run,
-                match_related=_of(*FLOWS),
-                for_each=each,
-                posture=Posture.Reactive,
-                threshold=1,
-            ),
+            _watch(FLOWS, posture=Posture.Reactive, expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"}),
         ),
         "night did not start": (
             "The nightly run was late at 04:30 and had not started an hour later: is a worker running?",
-            EventTrigger(
+            _watch(
+                ["winback-nightly"],
+                posture=Posture.Proactive,
                 after={"prefect.flow-run.Late"},
                 expect={"prefect.flow-run.Pending", "prefect.flow-run.Running", *ENDED},
-                match=run,
-                match_related=_of("winback-nightly"),
-                for_each=each,
-                posture=Posture.Proactive,
-                threshold=1,
                 within=NIGHT_WITHIN,
             ),
         ),

@@ -256,7 +256,6 @@ def _described(state: _State, rungs: _Rungs, *, programme: Programme, today: flo
     touched = all_taken & state["is_touch"]
     answers = all_taken & (state["stored_arm"] == TREATED) & ~touched & (programme.end == "sunset")
     is_long = history_days >= programme.threshold.min_history_days
-    on_ladder = is_open | opens
     step = np.where(walks | opens, rungs.step, 0)
     dormant = state["is_lapsed"] & state["is_too_old"] & ~state["is_open"] & ~state["is_cycle_ended"]
     rows = {
@@ -266,14 +265,7 @@ def _described(state: _State, rungs: _Rungs, *, programme: Programme, today: flo
             [came_back, touched, all_taken, ended], [RETURNED, TOUCHED, LADDER_ENDED, LADDER_MISSED], ""
         ),
         "cycle_no": np.nan_to_num(state["stored_cycle_no"]).astype(np.int64) + opens,
-        "arm": np.where(is_open, state["stored_arm"], None),
-        "opened_on": _dates(state["opened"], where=on_ladder),
-        "lapsed_on": _dates(np.asarray(np.where(is_open, state["cycle_lapsed"], state["lapsed"]))),
-        "anchored_on": _dates(state["anchored"], where=on_ladder),
-        "cycle_threshold_days": np.where(
-            is_open, state["stored_threshold_days"], np.where(opens, state["threshold"], np.nan)
-        ),
-        "step_offsets": _offset_texts(state["offsets"], on_ladder),
+        **_cycle_rows(state, opens),
         "step": step,
         "step_due_on": _dates(rungs.due, where=step > 0),
         "ends_on": _dates(rungs.ends, where=walks),
@@ -289,6 +281,21 @@ def _described(state: _State, rungs: _Rungs, *, programme: Programme, today: flo
         "has_open_cycle": is_open,
     }
     return pd.DataFrame(rows)
+
+
+def _cycle_rows(state: _State, opens: NDArray[np.bool_]) -> _State:
+    """Return the stored columns of the cycles that are open or open tonight."""
+    is_open = state["is_open"]
+    on_ladder = is_open | opens
+    new_threshold = np.where(opens, state["threshold"], np.nan)
+    return {
+        "arm": np.where(is_open, state["stored_arm"], None),
+        "opened_on": _dates(state["opened"], where=on_ladder),
+        "lapsed_on": _dates(np.asarray(np.where(is_open, state["cycle_lapsed"], state["lapsed"]))),
+        "anchored_on": _dates(state["anchored"], where=on_ladder),
+        "cycle_threshold_days": np.where(is_open, state["stored_threshold_days"], new_threshold),
+        "step_offsets": _offset_texts(state["offsets"], on_ladder),
+    }
 
 
 def _offset_texts(offsets: NDArray[np.float64], wanted: NDArray[np.bool_]) -> Any:  # noqa: ANN401  an array of texts

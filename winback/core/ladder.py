@@ -66,18 +66,9 @@ def schedule(rhythms: pd.DataFrame, *, ladder: Ladder, trigger: Silence, as_of: 
     In mode *calendar* the silence itself is the rule: the lapse comes at the first step's day of silence, and the
     steps' days stand in for the three thresholds.
     """
-    ranks = places(rhythms["behaviour"], pd.Index([*trigger.behaviours, *trigger.weak]))
-    rows = rhythms if (ranks >= 0).all() else rhythms[ranks >= 0]
     days = [step.day for step in ladder.steps]
     is_calendar = ladder.mode == "calendar"
-    if is_calendar:
-        rows = rows.assign(
-            **dict(zip(THRESHOLDS, _calendar_thresholds(days), strict=True)),
-            basis=pd.Series("calendar", index=rows.index, dtype="str"),
-        )
-    lapse_on = _days(rows["last_on"]) + rows[THRESHOLDS[0]].to_numpy().astype("timedelta64[D]")
-    deciding = _deciding_rows(rows, lapse_on, ranks[ranks >= 0], counted=len(trigger.behaviours))
-    deciding = deciding.reset_index(drop=True)
+    deciding = _deciding(rhythms, trigger, calendar=days if is_calendar else None)
     # How much earlier than the latest sign of life the deciding behaviour's own clock started.
     ahead = (_days(deciding["last_on"]) - _days(deciding["own_last_on"])).astype(np.int64)
     own = deciding[list(THRESHOLDS)].to_numpy().astype(np.int64).T
@@ -136,6 +127,20 @@ def share_returning_alone(
     weights = pd.DataFrame(np.concatenate(lasting, axis=1).T).groupby(keys).min().to_numpy()
     chances = pd.DataFrame(np.concatenate(returning, axis=1).T).groupby(keys).max().to_numpy()
     return [float(share) for share in (weights * chances).sum(axis=0) / weights.sum(axis=0)]
+
+
+def _deciding(rhythms: pd.DataFrame, trigger: Silence, *, calendar: Sequence[int] | None) -> pd.DataFrame:
+    """Return the deciding row of each customer; the days of a calendar stand in for the thresholds."""
+    ranks = places(rhythms["behaviour"], pd.Index([*trigger.behaviours, *trigger.weak]))
+    rows = rhythms if (ranks >= 0).all() else rhythms[ranks >= 0]
+    if calendar is not None:
+        rows = rows.assign(
+            **dict(zip(THRESHOLDS, _calendar_thresholds(calendar), strict=True)),
+            basis=pd.Series("calendar", index=rows.index, dtype="str"),
+        )
+    lapse_on = _days(rows["last_on"]) + rows[THRESHOLDS[0]].to_numpy().astype("timedelta64[D]")
+    deciding = _deciding_rows(rows, lapse_on, ranks[ranks >= 0], counted=len(trigger.behaviours))
+    return deciding.reset_index(drop=True)
 
 
 def _calendar_thresholds(days: Sequence[int]) -> Integers:

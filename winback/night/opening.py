@@ -79,7 +79,12 @@ class Night:
     @property
     def is_backdated(self) -> bool:
         """Whether the night is about a day before yesterday: such a night only plans, unless told otherwise."""
-        return self.as_of < self.project.business_date(self.now) - timedelta(days=1)
+        return is_backdated(self.as_of, self.project.business_date(self.now))
+
+
+def is_backdated(as_of: date, today: date) -> bool:
+    """Whether a night is about a day before yesterday."""
+    return as_of < today - timedelta(days=1)
 
 
 def open_store(project: Project) -> ActivityStore:
@@ -127,11 +132,7 @@ def open_night(
     try:
         with ledger.reading() as connection:
             before = cycles.read_night(connection, as_of)
-        is_past = as_of < today - timedelta(days=1)
-        if before is not None:
-            begins_at = before.started_at
-        elif begins_at is None:
-            begins_at = usual_start(project, as_of) if is_past else now
+        wanted_at = begins_at or (usual_start(project, as_of) if is_backdated(as_of, today) else now)
         yield Night(
             project=project,
             programmes=taking_part,
@@ -140,7 +141,7 @@ def open_night(
             pepper=read_pepper(project),
             as_of=as_of,
             now=now,
-            begins_at=begins_at,
+            begins_at=wanted_at if before is None else before.started_at,
             asked_shards=shards,
             progress=progress,
         )

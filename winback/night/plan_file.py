@@ -10,11 +10,13 @@ import json
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from winback.errors import UsageError
+from winback.errors import GuardRefused, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from winback.night.plan import Plan
 
 _KINDS: Mapping[str, type] = {
     "as_of": str,
@@ -81,3 +83,14 @@ def _no_plan(file: Path, why: str) -> UsageError:
     return UsageError(
         f"{file}: not a plan that `winback plan --out` wrote ({why}). Make one: winback plan --out {file}"
     )
+
+
+def refuse_drift(worked_out: Plan, wanted: Mapping[str, Any], again: str) -> None:
+    """Refuse a plan if it would not be made again as it is, and name what changed."""
+    drifted = sorted(part for part, value in worked_out.digests.items() if wanted["digests"].get(part) != value)
+    if drifted or worked_out.plan_hash != wanted["plan_hash"]:
+        what = ", ".join(drifted) or "the program"
+        raise GuardRefused(
+            f"{what} changed since plan {wanted['plan_hash']} was made, so it is not carried out. "
+            f"Look at the new one: {again}"
+        )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from winback.core.rendering import Rendered
     from winback.settings import Project
 
 NO_MESSAGE = "0" * 32
@@ -72,12 +73,14 @@ def preview(
             **_step(project.root, template),
         )
     )
+    told = {"template": rendered.file, "channel": channel, "locale": locale, "customer_id": customer}
+    return told | _as_values(rendered) | {"faults": renderer.faults_of(rendered)}
+
+
+def _as_values(rendered: Rendered) -> dict[str, Any]:
+    """Return a message as plain values."""
     size = rendered.size
     return {
-        "template": rendered.file,
-        "channel": channel,
-        "locale": locale,
-        "customer_id": customer,
         "subject": rendered.subject,
         "preheader": rendered.preheader,
         "text": rendered.text,
@@ -87,7 +90,6 @@ def preview(
         "segments": size.segments if size else 0,
         "price": rendered.price,
         "offending": list(size.offending) if size else [],
-        "faults": renderer.faults_of(rendered),
     }
 
 

@@ -21,7 +21,7 @@ from winback.night.check import check_merge_fields, require_sound
 from winback.night.deliver import deliver
 from winback.night.opening import Night, be_silent, open_night
 from winback.night.plan import Plan, plan
-from winback.night.plan_file import read_plan, write_plan
+from winback.night.plan_file import read_plan, refuse_drift, write_plan
 from winback.night.plan_guards import split_accepted
 from winback.night.reach import require_reach
 from winback.night.render import read_templates
@@ -171,7 +171,7 @@ def apply_plan(  # noqa: PLR0913  each is an option of `winback apply` or of the
     ):
         _refuse_age(night, wanted, again, allow_backdated=allow_backdated)
         worked_out, held = _work_out(night, folder, wanted["accepted"])
-        _refuse_drift(worked_out, wanted, again)
+        refuse_drift(worked_out, wanted, again)
         command = f"winback apply {plan_file}"
         require_agreement(night, worked_out, confirm_count=confirm_count, by=actor, command=command)
         is_lived = is_delivered or is_of_the_past(night)
@@ -192,17 +192,6 @@ def _refuse_age(night: Night, wanted: Mapping[str, Any], again: str, *, allow_ba
         raise GuardRefused(
             f"plan {wanted['plan_hash']} is older than {NIGHT_HOURS} hours, so its messages would have expired. "
             f"Make a new one: {again}"
-        )
-
-
-def _refuse_drift(worked_out: Plan, wanted: Mapping[str, Any], again: str) -> None:
-    """Refuse a plan if it would not be made again as it is, and name what changed."""
-    drifted = sorted(part for part, value in worked_out.digests.items() if wanted["digests"].get(part) != value)
-    if drifted or worked_out.plan_hash != wanted["plan_hash"]:
-        what = ", ".join(drifted) or "the program"
-        raise GuardRefused(
-            f"{what} changed since plan {wanted['plan_hash']} was made, so it is not carried out. "
-            f"Look at the new one: {again}"
         )
 
 

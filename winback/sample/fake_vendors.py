@@ -211,9 +211,9 @@ async def run(asked: argparse.Namespace) -> None:
     plan = fault_plan(read_faults(asked.faults), seed=asked.seed)
     desk = VendorDesk(asked.log, plan, is_synced=asked.fsync)
     signer = event_signer(asked.seed)
-    if asked.callbacks and signer is None:
-        raise UsageError("signed events need the package cryptography")
-    if asked.callbacks and signer is not None:
+    if asked.callbacks:
+        if signer is None:
+            raise UsageError("signed events need the package cryptography")
         token = desk.credentials.token
         desk.reporter = Reporter(
             asked.callbacks, loop, signer=signer, token=token, record=desk.record, texts=desk.texts
