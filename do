@@ -17,6 +17,10 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
@@ -83,7 +87,7 @@ def is_ready() -> bool:
 
 
 @contextmanager
-def alone():  # noqa: ANN201  the name of a generator's type differs between the Pythons this script must read on
+def alone() -> Iterator[None]:
     """Keep a second `./do` waiting while the first one sets up."""
     (ROOT / "var").mkdir(exist_ok=True)
     with (ROOT / "var" / "setup.lock").open("w") as file:

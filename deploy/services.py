@@ -7,6 +7,7 @@ listens beyond this machine.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -14,12 +15,14 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[1]
 LOOPBACK = "127.0.0.1"
@@ -219,17 +222,16 @@ class Services:
 
     def ask(self, path: str, body: object = None) -> Any:  # noqa: ANN401  whatever JSON the server answers
         """Return the server's JSON answer to a GET, or to a POST where there is a body; None while it is silent."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(  # noqa: S310  the address is built above: http on this machine
-            f"{self.url}/api/{path}", data=data, headers={"Content-Type": "application/json"}
-        )
-        try:
-            # A proxy must never see what stays on this machine.
-            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            with opener.open(request, timeout=30) as answer:
-                return json.loads(answer.read() or b"null")
-        except (OSError, urllib.error.URLError, ValueError):
-            return None
+        method, data = ("GET", None) if body is None else ("POST", json.dumps(body))
+        # A connection of our own: no proxy may see what stays on this machine.
+        with closing(http.client.HTTPConnection(LOOPBACK, self.port, timeout=30)) as connection:
+            try:
+                connection.request(method, f"/api/{path}", data, {"Content-Type": "application/json"})
+                answer = connection.getresponse()
+                told = json.loads(answer.read() or b"null")
+            except (OSError, http.client.HTTPException, ValueError):
+                return None
+        return told if answer.status < HTTPStatus.MULTIPLE_CHOICES else None
 
     def stop(self) -> None:
         """Stop what was started, by process id, last first; what does not listen in time is killed."""
@@ -264,7 +266,7 @@ class Services:
                 start_new_session=True,
             )
 
-    def _wait(self, name: str, is_ready: Any) -> None:  # noqa: ANN401  a callable without arguments
+    def _wait(self, name: str, is_ready: Callable[[], bool]) -> None:
         """Return when a program is ready."""
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while time.monotonic() < deadline:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import time, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -80,7 +80,7 @@ def _alert(block: UUID | None, subject: str, body: str) -> ActionTypes:
 def _watch(
     flows: Sequence[str],
     *,
-    posture: Posture,
+    posture: Literal[Posture.Reactive, Posture.Proactive],
     expect: set[str],
     after: Collection[str] = (),
     within: timedelta = timedelta(0),

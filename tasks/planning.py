@@ -32,7 +32,7 @@ def plan_file(project: Project, as_of: date) -> Path:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def work_out_thresholds(project: str, as_of: date, refit: bool = False) -> int:  # noqa: FBT002  tasks are called by name
+def work_out_thresholds(project: str, as_of: date, *, refit: bool = False) -> int:
     """Fold in what is new and work out how long a silence is too long for each customer; tell of a suppression spike.
 
     Parameters

@@ -7,8 +7,11 @@ import csv
 import io
 import json
 import secrets
-from pathlib import Path  # noqa: TC003  pytest reads annotations
+from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CANARIES = 50
 KEYS = ("WINBACK_PEPPER", "WINBACK_SECRET_KEY")

@@ -68,7 +68,7 @@ def empty(url: str) -> None:
     """
     others = "datname = current_database() AND pid <> pg_backend_pid()"
     statements = [
-        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}",  # noqa: S608  a constant
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}",
         "ALTER TABLE audit DISABLE TRIGGER USER",
         *(str(table.delete()) for table in reversed(METADATA.sorted_tables)),
         "ALTER TABLE audit ENABLE TRIGGER USER",

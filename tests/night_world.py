@@ -189,7 +189,7 @@ class Shop:
         """Put the rows of every feed into another order."""
         for file in self.root.glob("*.csv"):
             header, *lines = file.read_text().splitlines(keepends=True)
-            random.Random(seed).shuffle(lines)  # noqa: S311  an order, not a secret
+            random.Random(seed).shuffle(lines)
             file.write_text(header + "".join(lines))
 
 
@@ -229,7 +229,7 @@ def event(customer: str, days_ago: int, number: int, *, day: date = DAY) -> str:
 
 def people(customers: int) -> dict[str, str]:
     """Return the feeds of a shop in which people come at their own pace and some of them have stopped."""
-    dice = random.Random(SEED)  # noqa: S311  a made-up shop, not a secret
+    dice = random.Random(SEED)
     contacts, consents, orders, visits = [], [], [], []
     for number in range(customers):
         one = f"c{number:03d}"

@@ -66,7 +66,7 @@ def _field_names(model: type[BaseModel], path: Path) -> list[str]:
     return sorted({name for m in models for name, field in m.model_fields.items() for name in (field.alias or name,)})
 
 
-def _models_within(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401  an annotation has no narrower type
+def _models_within(annotation: object) -> list[type[BaseModel]]:
     """Return every Pydantic model mentioned in an annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
@@ -134,7 +134,7 @@ def parse(text: str, *, file: str, error: type[ConfigError] = ConfigError) -> tu
     return value, lines
 
 
-def _read(text: str, loader: Any) -> tuple[yaml.Node | None, Any]:  # noqa: ANN401  PyYAML's loaders share no type
+def _read(text: str, loader: type[yaml.SafeLoader | yaml.CSafeLoader]) -> tuple[yaml.Node | None, Any]:
     """Return the node a YAML text is made of, and its plain value."""
     return yaml.compose(text, Loader=loader), yaml.load(text, Loader=loader)  # noqa: S506  both loaders are safe ones
 

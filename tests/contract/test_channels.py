@@ -14,6 +14,7 @@ from scripted_provider import MailPeer, Peer, SilentPeer, Step, WebPeer, free_po
 
 from winback.channels import Consequence, Outcome, SendResult
 from winback.channels.local_outbox import LocalOutbox
+from winback.channels.registry import OPENERS
 from winback.channels.sendgrid_mail import SendGridMail
 from winback.channels.smtp_mail import SmtpMail, SmtpServer
 from winback.channels.transport import TimeOuts, Transport
@@ -238,8 +239,6 @@ def send(channel: Channel, kit: Kit, *numbers: int) -> list[SendResult]:
 
 
 def test_every_provider_is_in_the_suite_or_says_why_not() -> None:
-    from winback.channels.registry import OPENERS  # noqa: PLC0415  named where it is counted
-
     assert set(KITS) | set(OUT) == set(OPENERS) | {LocalOutbox.name}
     assert not any(set(kit.reasons) - set(BEHAVIOURS) for kit in KITS.values())
 

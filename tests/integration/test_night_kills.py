@@ -43,7 +43,7 @@ def seconds_of_a_night(shop, environment) -> float:
 
 def test_a_killed_night_is_finished_by_running_it_again(tmp_path, undisturbed):
     """Kills land anywhere between the first import and the last page; most of them while something is written."""
-    dice = random.Random(20261121)  # noqa: S311  moments, not secrets
+    dice = random.Random(20261121)
     plain = Shop(tmp_path / "plain")
     environment = {**os.environ, **plain.environment}
     usual = seconds_of_a_night(plain, environment)

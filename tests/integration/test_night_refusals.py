@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import databases
+import pyarrow.parquet as pq
 import pytest
 from night_world import DAY, Shop, event, policy
 from sqlalchemy import select
@@ -220,8 +221,6 @@ def found(shop) -> set[bytes]:
 
 def columns_in(shop) -> list[bytes]:
     """Return the content of every Parquet file, which hides its texts by compressing them."""
-    import pyarrow.parquet as pq  # noqa: PLC0415  only this test looks into the files
-
     found = [pq.read_table(file).to_pylist() for file in (shop.root / "var").rglob("*.parquet")]
     return [repr(rows).encode() for rows in found]
 

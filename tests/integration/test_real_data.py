@@ -42,7 +42,7 @@ def events_of(name: str, customers: int | None) -> list[tuple[str, str]]:
     with gzip.open(file, "rt", encoding="utf-8", newline="") as stream:
         rows = [(row["customer_id"], row["timestamp"]) for row in csv.DictReader(stream)]
     ids = sorted({customer for customer, _ in rows})
-    kept = set(ids if customers is None else random.Random(SEED).sample(ids, customers))  # noqa: S311  a sample
+    kept = set(ids if customers is None else random.Random(SEED).sample(ids, customers))
     return [row for row in rows if row[0] in kept]
 
 

@@ -106,7 +106,7 @@ def test_a_local_time_is_read_as_its_first_occurrence_and_counted(zone, local, u
 
 
 def test_the_first_occurrence_is_what_python_calls_fold_0():
-    start = datetime(2024, 10, 26, 22)  # noqa: DTZ001  a local time is what is tested
+    start = datetime.fromisoformat("2024-10-26 22:00")
     locals_ = [start + timedelta(minutes=10 * step) for step in range(60)]
     got = read(*[moment.isoformat(" ") for moment in locals_], zone=PARIS)
     expected = [moment.replace(tzinfo=PARIS, fold=0).astimezone(UTC) for moment in locals_]

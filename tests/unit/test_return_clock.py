@@ -33,7 +33,7 @@ def plain_bisection(rhythm, *, share, horizon_days, start):
 
 
 def test_the_table_gives_the_survival_function():
-    table = SurvivalTable(MIXED)
+    table = SurvivalTable.of(MIXED)
     rows = np.arange(len(MIXED))
     for days in (0.0, 0.5, 1.0, 3.0, 30.0, 90.0, 700.0, 1440.0):
         exact = MIXED.survival(np.full(len(MIXED), days))

@@ -15,7 +15,7 @@ def written(path, kind, bad_count, good_count, seed):
     """Write a feed of good rows with bad ones between them; return how many good there are and the rules by line."""
     header, good = feeds.GOOD_ROWS[kind]
     broken = [(rule, row) for rule, rows in feeds.BROKEN_ROWS[kind].items() for row in rows]
-    draw = random.Random(seed)  # noqa: S311  a repeatable shuffle, no secret
+    draw = random.Random(seed)
     order = [True] * good_count + [False] * bad_count
     draw.shuffle(order)
     lines, expected, line = [header], {}, 2

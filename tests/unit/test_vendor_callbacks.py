@@ -4,7 +4,8 @@ import pytest
 
 from winback.errors import UsageError
 from winback.sample.acceptance_log import Acceptance
-from winback.sample.vendor_callbacks import MAIL_OUTCOMES, EventSigner, reports_of, text_signature
+from winback.sample.event_signer import EventSigner
+from winback.sample.vendor_callbacks import MAIL_OUTCOMES, reports_of, text_signature
 from winback.sample.vendor_faults import CallbackFaults
 from winback.sample.vendor_reporter import loopback_address
 

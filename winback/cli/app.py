@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -39,7 +39,7 @@ def make_app() -> App:
         project: Annotated[Path, Parameter(env_var="WINBACK_PROJECT")] = Path(),
         json: Annotated[bool, Parameter(negative=())] = False,
         quiet: Annotated[bool, Parameter(negative=())] = False,
-    ) -> Any:  # noqa: ANN401  what the command returns
+    ) -> object:
         """Run one command.
 
         Parameters

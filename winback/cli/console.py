@@ -105,10 +105,14 @@ def give(answer: Answer) -> None:
         sys.stdout.buffer.write(answer.raw)
         sys.stdout.buffer.flush()
     elif session().as_json:
-        print(json.dumps(answer.data, indent=2, default=str, ensure_ascii=False))  # noqa: T201  this is the printer
+        _print_json(answer.data)
     if session().is_quiet or (session().as_json and answer.raw is None):
         return
     _write_words(answer)
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n")
 
 
 def _write_words(answer: Answer) -> None:
@@ -135,7 +139,7 @@ def complain(message: str, *, exit_code: int, as_json: bool) -> int:
 
     if as_json:
         body = {"ok": False, "error": message, "exit_code": exit_code}
-        print(json.dumps(body, indent=2, ensure_ascii=False))  # noqa: T201  this is the printer
+        _print_json(body)
     console = Console(stderr=True, highlight=False)
     console.print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
     return exit_code

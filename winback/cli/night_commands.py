@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date  # noqa: TC003  cyclopts reads the annotations at run time
-from pathlib import Path  # noqa: TC003  cyclopts reads the annotations at run time
+from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, validators

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date  # noqa: TC003  cyclopts reads the annotations at run time
-from pathlib import Path  # noqa: TC003  cyclopts reads the annotations at run time
+from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -13,9 +13,11 @@ from winback.cli.console import Answer, plain, session
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import pandas as pd
     from cyclopts import App
 
 Format = Literal["csv", "json"]
+Style = Annotated[Format | None, Parameter(name="--format")]
 
 
 def register(app: App) -> None:
@@ -24,7 +26,7 @@ def register(app: App) -> None:
         app.command(command)
 
 
-def _rows_answer(frame: Any, style: Format | None) -> Answer:  # noqa: ANN401  pandas carries no types
+def _rows_answer(frame: pd.DataFrame, style: Format | None) -> Answer:
     from winback.reports.exports import to_csv, to_records
 
     as_csv = style == "csv" or (style is None and not session().as_json)
@@ -33,27 +35,27 @@ def _rows_answer(frame: Any, style: Format | None) -> Answer:  # noqa: ANN401  p
     return Answer(raw=to_records(frame))
 
 
-def decisions(*, as_of: date | None = None, format: Format | None = None) -> Answer:  # noqa: A002  the public name
+def decisions(*, as_of: date | None = None, style: Style = None) -> Answer:
     """List one row per contact in scope: what was decided, and why.
 
     Parameters
     ----------
     as_of
         The business day, default today.
-    format
+    style
         csv (default) or json, on standard output.
     """
     from winback.night.explain import list_decisions
 
     project = session().project()
-    return _rows_answer(list_decisions(project, as_of=session().day(project, as_of)), format)
+    return _rows_answer(list_decisions(project, as_of=session().day(project, as_of)), style)
 
 
 def messages(
     *,
     state: str | None = None,
     as_of: date | None = None,
-    format: Format | None = None,  # noqa: A002  the public name
+    style: Style = None,
 ) -> Answer:
     """List one row per message.
 
@@ -63,14 +65,14 @@ def messages(
         Only messages in this state.
     as_of
         Only messages planned for this business day.
-    format
+    style
         csv (default) or json, on standard output.
     """
     from winback.night.explain import list_messages
 
     project = session().project()
     day = session().day(project, as_of) if as_of is not None else None
-    return _rows_answer(list_messages(project, state=state, as_of=day), format)
+    return _rows_answer(list_messages(project, state=state, as_of=day), style)
 
 
 def explain(customer: str, *, as_of: date | None = None) -> Answer:

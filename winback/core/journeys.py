@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from numpy.typing import NDArray
+    from pandas.api.extensions import ExtensionArray as Texts
 
     from winback.core.policy import Programme
 
@@ -298,7 +299,7 @@ def _cycle_rows(state: _State, opens: NDArray[np.bool_]) -> _State:
     }
 
 
-def _offset_texts(offsets: NDArray[np.float64], wanted: NDArray[np.bool_]) -> Any:  # noqa: ANN401  an array of texts
+def _offset_texts(offsets: NDArray[np.float64], wanted: NDArray[np.bool_]) -> Texts:
     """Return each cycle's offsets as text, e.g. `0,30,60` or, of one step, `0`; empty where there is no cycle."""
     distinct, which = np.unique(np.nan_to_num(offsets[wanted], nan=-np.inf), axis=0, return_inverse=True)
     texts = [",".join(str(int(day)) if np.isfinite(day) else "" for day in row).rstrip(",") for row in distinct]

@@ -59,7 +59,7 @@ def monotone_logit(profiles: pd.DataFrame, *, fit: PopulationFit, layer: Recalib
     scaled = np.asarray(layer.weights) / np.asarray(layer.spreads)
     offset = layer.intercept - float(scaled @ np.asarray(layer.means))
     fixed = offset + scaled[2] * np.log(profiles["n"].to_numpy()[order]) + scaled[3] * rhythm.mu
-    table = SurvivalTable(rhythm)
+    table = SurvivalTable.of(rhythm)
 
     def logit_at(days: float, rows: slice) -> Floats:
         none = 1 - table.return_probability(rows, days, horizon_days=layer.horizon_days)

@@ -102,6 +102,9 @@ class Step(_Strict):
         return self
 
 
+CHANCES = 3
+
+
 class Ladder(_Strict):
     """The steps of one cycle, and when each is due."""
 
@@ -129,7 +132,7 @@ class Ladder(_Strict):
             if later - earlier < self.min_days_between:
                 message = f"step at day {later} comes less than {self.min_days_between} days after day {earlier}"
                 raise ValueError(message)
-        if self.mode == "probability" and len(days) > 3:  # noqa: PLR2004  the three chances are .5, .25 and .1
+        if self.mode == "probability" and len(days) > CHANCES:
             message = "mode probability knows three steps (chance of return under .5, .25, .1)"
             raise ValueError(message)
         return self

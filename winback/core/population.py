@@ -256,7 +256,7 @@ def _first_gaps(gap_days: Integers) -> tuple[int, float, float]:
     """Return how many first gaps there are, and mean and variance of their logarithms; 0 days are no gap."""
     known = gap_days[gap_days > 0]
     count = len(known)
-    if count < 2:  # noqa: PLR2004  a variance needs two
+    if count <= 1:  # one has no variance
         return count, 0.0, 0.0
     total, squares = (int(units.sum()) / LOG_UNIT for units in log_gap_units(known))
     return count, total / count, max(0.0, squares - total**2 / count) / (count - 1)

@@ -82,6 +82,9 @@ class Prices(NamedTuple):
     per_whatsapp_message: float = 0.0
 
 
+FREE = Prices()
+
+
 class Renderer:
     """Renders messages; each template is compiled once, however many people it goes to.
 
@@ -99,7 +102,7 @@ class Renderer:
         templates: Templates,
         *,
         key: bytes,
-        prices: Prices = Prices(),  # noqa: B008  immutable
+        prices: Prices = FREE,
         merge_fields: Collection[str] = (),
     ) -> None:
         self.templates = templates

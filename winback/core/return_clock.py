@@ -9,7 +9,7 @@ customers in the same call; every number of the table belongs to one number of d
 
 from __future__ import annotations
 
-from copy import copy
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -35,35 +35,41 @@ _SMALLEST_SURVIVAL = 1e-300
 _CHUNK_ROWS = 1 << 15  # temporaries of a chunk stay in the processor's cache
 
 
+@dataclass(frozen=True)
 class SurvivalTable:
     """ln S of Student's t, tabulated for every distinct number of degrees of freedom among some customers.
 
-    Parameters
+    Attributes
     ----------
-    rhythm : the customers the table will be asked about
+    rhythm : the customers the table can be asked about
+    cubics : the cubic of each interval between two knots, for one number of degrees of freedom after the other
+    first_cubics : where those of each customer begin
     """
 
-    def __init__(self, rhythm: Rhythm) -> None:
+    rhythm: Rhythm
+    cubics: Floats
+    first_cubics: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, rhythm: Rhythm) -> SurvivalTable:
+        """Return the table of some customers."""
         distinct, table_rows = np.unique(rhythm.freedom, return_inverse=True)
-        self._rhythm = rhythm
-        self._first_cubics = table_rows * _INTERVALS
-        self._cubics = np.concatenate([_NO_CUBICS, *map(_hermite_coefficients, distinct.tolist())])
+        cubics = np.concatenate([_NO_CUBICS, *map(_hermite_coefficients, distinct.tolist())])
+        return cls(rhythm, cubics, table_rows * _INTERVALS)
 
     def among(self, rows: NDArray[np.intp]) -> SurvivalTable:
         """Return the table of the customers at ``rows`` alone, for questions asked again and again."""
-        table = copy(self)
-        table._rhythm, table._first_cubics = self._rhythm[rows], self._first_cubics[rows]  # noqa: SLF001  another of its own class
-        return table
+        return replace(self, rhythm=self.rhythm[rows], first_cubics=self.first_cubics[rows])
 
     def log_survival(self, rows: NDArray[np.intp] | slice, silence_days: ArrayLike) -> Floats:
         """Return ln S of the customers at ``rows``, after one silence each or the same for all."""
         logs = np.log(np.maximum(silence_days, SHORTEST_SILENCE_DAYS))
-        place = np.arcsinh((logs - self._rhythm.mu[rows]) / self._rhythm.scale[rows])
+        place = np.arcsinh((logs - self.rhythm.mu[rows]) / self.rhythm.scale[rows])
         position = (np.clip(place, _KNOTS[0], _KNOTS[-1]) - _KNOTS[0]) / _KNOT_STEP
         interval = np.minimum(position.astype(np.intp), _INTERVALS - 1)
         part = position - interval
         # take: 1 ns a row of four numbers where square brackets need 9, the half of the whole sum.
-        cubic = self._cubics.take(self._first_cubics[rows] + interval, axis=0)
+        cubic = self.cubics.take(self.first_cubics[rows] + interval, axis=0)
         return np.asarray(((cubic[:, 0] * part + cubic[:, 1]) * part + cubic[:, 2]) * part + cubic[:, 3])
 
     def return_probability(
@@ -73,7 +79,7 @@ class SurvivalTable:
         now = self.log_survival(rows, silence_days)
         later = self.log_survival(rows, silence_days + horizon_days)
         lasting = np.exp(np.minimum(0.0, later - now))
-        return np.asarray((1 - stopped(self._rhythm.stop[rows], np.exp(now))) * (1 - lasting))
+        return np.asarray((1 - stopped(self.rhythm.stop[rows], np.exp(now))) * (1 - lasting))
 
 
 @lru_cache(maxsize=1024)  # 9 kB each: a night asks for some hundred numbers, in every behaviour and shard for the same
@@ -122,7 +128,7 @@ def return_clock(
     -----
     18 bisections on [start, 15 H]. With ``start_days`` the overdue clock O, the result is max(O, return clock).
     """
-    table = table or SurvivalTable(rhythm)
+    table = table or SurvivalTable.of(rhythm)
     start = np.broadcast_to(np.asarray(start_days, dtype=np.float64), len(rhythm)).copy()
     result = np.maximum(start, LONGEST_HORIZONS * horizon_days)
     for first in range(0, len(rhythm), _CHUNK_ROWS):

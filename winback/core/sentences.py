@@ -18,13 +18,13 @@ from winback.core.population import PopulationFit, band_of
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-ONE_PERCENT = 0.01
+ONE_PERCENT, HALF = 0.01, 0.5
 Text: TypeAlias = "pa.Array | str"
 
 
 def ordinal(number: int) -> str:
     """Return 1st, 2nd, 3rd, 4th, 11th, 21st …."""
-    teens = 10 <= number % 100 <= 20  # noqa: PLR2004  the English teens
+    teens = number // 10 % 10 == 1
     return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
@@ -91,7 +91,7 @@ def rhythm_sentences(rows: pd.DataFrame, *, fit: PopulationFit, horizon_days: in
     single = f"1 {noun}, so no rhythm of your own yet{such}"
     stops = [f"{share:.0%}".replace("%", " %") if share >= ONE_PERCENT else "under 1 %" for share in fit.stop]
     after = _lookup(n, {int(k): f"the {ordinal(int(k))} {noun} {stops[band_of(k)]} stop" for k in np.unique(n)})
-    rarely = rows["return_at_threshold"].to_numpy() <= 0.5  # noqa: PLR2004  a half
+    rarely = rows["return_at_threshold"].to_numpy() <= HALF
     back = choose(rarely, "fewer than half", join(whole(rows["return_at_threshold"].to_numpy() * 100), " %"))
     days = counted(rows["threshold_1_days"], "day", "days")
     caution = f"; only {fit.customers} customers to learn from, so read this with care" if is_small else ""

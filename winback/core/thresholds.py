@@ -139,7 +139,7 @@ def own_thresholds(
     asked = np.r_[np.flatnonzero(n == 1)[:1], np.flatnonzero(n > 1)]
     answers = np.zeros(len(n), dtype=np.intp)
     answers[asked] = np.arange(len(asked))
-    table = SurvivalTable(rhythm[asked])
+    table = SurvivalTable.of(rhythm[asked])
     days = overdue_days[asked]
     found = []
     for share in GONE_SHARES:

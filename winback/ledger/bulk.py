@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _BLOCK_ROWS = 10_000
 # What Python makes of so few rows is gone before the next come: 0.23 CPU s for 33,000 contacts, and 0.32 in one go.
 _FETCHED_ROWS = 1_000
-_ARROW_TYPES: tuple[tuple[type[TypeEngine[Any]], Any], ...] = (
+_ARROW_TYPES: tuple[tuple[type[TypeEngine[Any]], pa.DataType], ...] = (
     (Date, pa.date32()),
     (Instant, pa.timestamp("us", tz="UTC")),
     (SmallInteger, pa.int64()),
@@ -45,7 +45,7 @@ def insert_new(connection: Connection, table: Table, frame: pd.DataFrame) -> int
     Parameters
     ----------
     connection : inside ``ledger.writing()``
-    table : of :mod:`winback.ledger.schema`
+    table : one of :mod:`winback.ledger.schema`
     frame : columns named as the table's; those left out get their default
 
     Raises
@@ -78,13 +78,13 @@ def update_rows(
     values = [str(name) for name in frame.columns if name not in key]
     guard = f" AND {only_where}" if only_where else ""
     if connection.dialect.name == "sqlite":
+        frame = frame[[*values, *key]]  # in the order of the question marks
         setting = ", ".join(f"{quote(name)} = ?" for name in values)
         where = " AND ".join(f"{quote(name)} = ?" for name in key)
-        statement = f"UPDATE {table.name} SET {setting} WHERE {where}{guard}"  # noqa: S608  names of our own schema
-        return _write(connection, table, frame[[*values, *key]], into=statement)
-    setting = ", ".join(f"{quote(name)} = incoming.{quote(name)}" for name in values)
-    where = " AND ".join(f"{table.name}.{quote(name)} = incoming.{quote(name)}" for name in key)
-    statement = f"UPDATE {table.name} SET {setting} FROM incoming WHERE {where}{guard}"  # noqa: S608  as above
+    else:
+        setting = ", ".join(f"{quote(name)} = incoming.{quote(name)}" for name in values) + " FROM incoming"
+        where = " AND ".join(f"{table.name}.{quote(name)} = incoming.{quote(name)}" for name in key)
+    statement = f"UPDATE {table.name} SET {setting} WHERE {where}{guard}"  # noqa: S608  names of our own schema
     return _write(connection, table, frame, into=statement)
 
 
@@ -101,7 +101,7 @@ def read_frame(connection: Connection, statement: Select[Any]) -> pd.DataFrame:
     kinds = [_arrow_type(column.type) for column in columns]
     kinds = [pa.large_string() if pa.types.is_string(kind) else kind for kind in kinds]
     cursor: Any = connection.execute(statement).cursor
-    parts: list[list[Any]] = [[pa.array([], kind)] for kind in kinds]
+    parts: list[list[pa.Array]] = [[pa.array([], kind)] for kind in kinds]
     while rows := cursor.fetchmany(_FETCHED_ROWS):
         for found, values, kind in zip(parts, zip(*rows, strict=True), kinds, strict=True):
             found.append(_read_array(values, kind))
@@ -112,7 +112,7 @@ def read_frame(connection: Connection, statement: Select[Any]) -> pd.DataFrame:
     return pd.DataFrame(series, columns=list(series))
 
 
-def _read_array(values: Sequence[Any], kind: Any) -> Any:  # noqa: ANN401  pyarrow ships no types
+def _read_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """Return what a database gave. SQLite hands dates and instants over as text, psycopg as objects."""
     is_moment = pa.types.is_date(kind) or pa.types.is_timestamp(kind)
     if not is_moment or not isinstance(next((value for value in values if value is not None), None), str):
@@ -121,7 +121,7 @@ def _read_array(values: Sequence[Any], kind: Any) -> Any:  # noqa: ANN401  pyarr
     return texts.cast(kind) if pa.types.is_date(kind) else texts.cast(pa.timestamp("us")).cast(kind)
 
 
-def _to_series(array: Any, *, is_optional: bool) -> pd.Series:  # noqa: ANN401  pyarrow ships no types
+def _to_series(array: pa.Array, *, is_optional: bool) -> pd.Series:
     if pa.types.is_date(array.type):
         array = array.cast(pa.timestamp("us"))
     if pa.types.is_integer(array.type) and is_optional:
@@ -129,7 +129,7 @@ def _to_series(array: Any, *, is_optional: bool) -> pd.Series:  # noqa: ANN401  
     return array.to_pandas()
 
 
-def _arrow_type(kind: TypeEngine[Any]) -> Any:  # noqa: ANN401  pyarrow ships no types
+def _arrow_type(kind: TypeEngine[Any]) -> pa.DataType:
     for known, arrow in _ARROW_TYPES:
         if isinstance(kind, known):
             return arrow
@@ -137,7 +137,7 @@ def _arrow_type(kind: TypeEngine[Any]) -> Any:  # noqa: ANN401  pyarrow ships no
     raise ValueError(message)
 
 
-def _to_arrow(table: Table, frame: pd.DataFrame) -> Any:  # noqa: ANN401  pyarrow ships no types
+def _to_arrow(table: Table, frame: pd.DataFrame) -> pa.Table:
     """Return the frame with the types of the table's columns."""
     unknown = sorted(set(frame.columns) - set(table.columns.keys()))
     if unknown:
@@ -146,7 +146,7 @@ def _to_arrow(table: Table, frame: pd.DataFrame) -> Any:  # noqa: ANN401  pyarro
     return pa.table({name: _to_array(table, str(name), frame[name]) for name in frame.columns})
 
 
-def _to_array(table: Table, name: str, series: pd.Series) -> Any:  # noqa: ANN401  pyarrow ships no types
+def _to_array(table: Table, name: str, series: pd.Series) -> pa.Array:
     kind = _arrow_type(table.columns[name].type)
     if pa.types.is_timestamp(kind) and isinstance(series.dtype, pd.DatetimeTZDtype):
         series = series.dt.tz_convert("UTC")
@@ -162,7 +162,7 @@ def _to_array(table: Table, name: str, series: pd.Series) -> Any:  # noqa: ANN40
     return array
 
 
-def _may_hold_nul(texts: Any) -> bool:  # noqa: ANN401  pyarrow ships no types
+def _may_hold_nul(texts: pa.Array) -> bool:
     """Return whether a NUL may stand in some texts: a look at 38 MB of bytes takes 2 CPU ms, to search each text 65."""
     data = texts.buffers()[-1]
     return data is not None and not np.frombuffer(data, dtype=np.uint8).all()
@@ -194,7 +194,7 @@ def _write(connection: Connection, table: Table, frame: pd.DataFrame, *, into: s
     )
 
 
-def _run_sqlite(connection: Connection, data: Any, statement: str) -> int:  # noqa: ANN401  pyarrow ships no types
+def _run_sqlite(connection: Connection, data: pa.Table, statement: str) -> int:
     raw: Any = connection.connection.dbapi_connection
     before = raw.total_changes
     cursor = raw.cursor()
@@ -206,13 +206,13 @@ def _run_sqlite(connection: Connection, data: Any, statement: str) -> int:  # no
     return int(raw.total_changes - before)
 
 
-def _blocks(data: Any) -> Iterator[Iterator[tuple[Any, ...]]]:  # noqa: ANN401  pyarrow ships no types
+def _blocks(data: pa.Table) -> Iterator[Iterator[tuple[Any, ...]]]:
     """Yield the rows as tuples of what sqlite3 stores: text for dates and instants, None for what is missing."""
     for start in range(0, data.num_rows, _BLOCK_ROWS):
         yield zip(*map(_for_sqlite, data.slice(start, _BLOCK_ROWS).columns), strict=True)
 
 
-def _for_sqlite(column: Any) -> list[Any]:  # noqa: ANN401  pyarrow ships no types
+def _for_sqlite(column: pa.ChunkedArray) -> list[Any]:
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("us")).cast(pa.string())
     elif pa.types.is_date(column.type):
@@ -221,7 +221,7 @@ def _for_sqlite(column: Any) -> list[Any]:  # noqa: ANN401  pyarrow ships no typ
     return values
 
 
-def _copy(connection: Connection, data: Any, table: Table, statement: str) -> int:  # noqa: ANN401  pyarrow ships no types
+def _copy(connection: Connection, data: pa.Table, table: Table, statement: str) -> int:
     quote = connection.dialect.identifier_preparer.quote
     names = ", ".join(map(quote, data.column_names))
     cursor: Any = connection.connection.cursor()

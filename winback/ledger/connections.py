@@ -10,7 +10,7 @@ import json
 import logging
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Text, any_, cast, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -20,9 +20,11 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityEr
 from winback.errors import Fault, SettingsError, StoreBusy, StoreUnavailable
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable, Iterator
 
-    from sqlalchemy import ColumnElement, Table
+    import psycopg
+    from sqlalchemy import ColumnElement, Executable, Table
 
 BUSY_TIMEOUT_SECONDS = 10
 _VARIABLE = "WINBACK_DATABASE_URL"
@@ -116,7 +118,7 @@ def _prepare_file(file: Path, *, create: bool) -> None:
         file.chmod(0o600)
 
 
-def _configure_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401  the driver's own connection
+def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # we begin transactions ourselves, in _begin_sqlite
     cursor = connection.cursor()
     for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -65536"):
@@ -136,14 +138,14 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
 
-def _configure_postgresql(connection: Any, _record: object) -> None:  # noqa: ANN401  the driver's own connection
+def _configure_postgresql(connection: psycopg.Connection, _record: object) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"SET TIME ZONE 'UTC'; SET lock_timeout = '{BUSY_TIMEOUT_SECONDS}s'")
         cursor.execute("SET synchronous_commit = on")
     connection.commit()
 
 
-def new_insert(connection: Connection, table: Table) -> Any:  # noqa: ANN401  the two dialects share no type with this
+def new_insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """Return an INSERT that knows ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
@@ -160,6 +162,6 @@ def among(connection: Connection, column: ColumnElement[str], values: Iterable[s
     return column == any_(cast(listed, postgresql.ARRAY(Text)))
 
 
-def insert_counted(connection: Connection, statement: Any) -> int:  # noqa: ANN401  an INSERT of either dialect
+def insert_counted(connection: Connection, statement: Executable) -> int:
     """Run an INSERT and return how many rows it wrote, which SQLAlchemy does not keep unless it is told to."""
     return int(connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount)

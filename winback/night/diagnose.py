@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from winback.settings import Project
 
 LEAST_FREE_BYTES = 1 << 30
+FAULTS_A_LINE = 3
 
 
 class Finding(NamedTuple):
@@ -41,7 +42,9 @@ class Finding(NamedTuple):
 def diagnose(root: Path, *, now: datetime) -> list[Finding]:
     """Return what was looked at, in the order in which a person would mend it."""
     faults = check(root)
-    words = "; ".join(map(str, faults[:3])) + (f" and {len(faults) - 3} more" if len(faults) > 3 else "")  # noqa: PLR2004  as many as fit a line
+    words = "; ".join(map(str, faults[:FAULTS_A_LINE]))
+    if len(faults) > FAULTS_A_LINE:
+        words += f" and {len(faults) - FAULTS_A_LINE} more"
     found = [Finding("configuration", not faults, f"{words}: see `winback check`" if faults else "no fault")]
     try:
         project = load_project(root)

@@ -150,7 +150,7 @@ def _nights(connection: Connection) -> str:
     return f"the latest nights are {', '.join(days[-5:])}" if days else "run a night first: winback run"
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401  a cell of a frame
+def _plain(value: object) -> object:
     """Return a cell as JSON can hold it."""
     if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
         return None

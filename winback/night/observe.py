@@ -70,7 +70,7 @@ def refusals(ledger: Ledger, as_of: date) -> Refusals:
         .group_by(suppressions.c.effective_on)
     )
     with ledger.reading() as connection:
-        by_day = {day: count for day, count in connection.execute(query)}  # noqa: C416  rows are no pairs to a checker
+        by_day = dict(connection.execute(query).tuples().all())
     before = [by_day.get(as_of - timedelta(days=back), 0) for back in range(1, USUAL_OVER_DAYS + 1)]
     return judge_refusals(by_day.get(as_of, 0), before)
 

@@ -185,7 +185,7 @@ class _Sifted:
             self.newest_by_day_end_at, instants[instants < self.pass_over.day_end_at].max()
         )
 
-    def feed(self, reading: Reading, **parts: Any) -> Feed:  # noqa: ANN401  the parts are fields of Feed
+    def feed(self, reading: Reading, *, rows: pd.DataFrame | None = None, events: pa.Table | None = None) -> Feed:
         """Return what was found, together with what the mark of an earlier night knows."""
         before = (self.pass_over.usable_mark() or {}).get("max_occurred_at")
         known = datetime.fromisoformat(before) if before and not reading.is_whole else None
@@ -203,12 +203,14 @@ class _Sifted:
             mark={**reading.mark, **facts},
             places=self.places,
             counts=self.counts,
-            **parts,
+            rows=rows,
+            events=events,
         )
 
 
-def _later(one: datetime | None, other: Any) -> datetime | None:  # noqa: ANN401  a pandas maximum may be NaT
-    if pd.isna(other):
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    """Return the later instant; the maximum of no instants, which to pandas is a datetime too, is none."""
+    if other is None or pd.isna(other):
         return one
     moment: datetime = other.to_pydatetime() if isinstance(other, pd.Timestamp) else other
     return moment if one is None else max(one, moment)

@@ -103,7 +103,7 @@ def night_words(summary: Mapping[str, Any], *, held: Sequence[Mapping[str, Any]]
     return "\n".join(lines)
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401  whatever a summary holds
+def _plain(value: object) -> object:
     """Return a value a table can show."""
     if value is None:
         return ""

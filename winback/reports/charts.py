@@ -22,6 +22,7 @@ from winback.reports.artifacts import HIDDEN, SMALLEST_CELL, conceal
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    Chart = alt.LayerChart | alt.VConcatChart
     Row = dict[str, Any]
 
 # Okabe and Ito's colours, told apart by everybody; the dark page gets their lighter neighbours. Nothing is told by
@@ -86,7 +87,7 @@ def _written(count: int | str) -> str:
     return count if isinstance(count, str) else f"{count:,}"
 
 
-def waterfall_chart(rows: Sequence[Row], *, as_of: str) -> Any:  # noqa: ANN401  altair ships no types
+def waterfall_chart(rows: Sequence[Row], *, as_of: str) -> alt.LayerChart:
     """Return the waterfall of one night."""
     order = [row["label"] for row in rows]
     base = alt.Chart(alt.InlineData(values=list(rows))).encode(y=_rungs("label", order))
@@ -100,10 +101,10 @@ def waterfall_chart(rows: Sequence[Row], *, as_of: str) -> Any:  # noqa: ANN401 
         x=alt.X("end:Q", axis=None), text="shown:N"
     )
     heading = _heading("Why, or why not", f"The night of {as_of}: every contact in scope has exactly one reason")
-    return (bars + counts).properties(width=WIDTH - LABEL_WIDTH, height=25 * len(rows), title=heading)
+    return _laid_out(bars + counts, rows, heading)
 
 
-def ladder_chart(rows: Sequence[Row]) -> Any:  # noqa: ANN401  altair ships no types
+def ladder_chart(rows: Sequence[Row]) -> alt.LayerChart:
     """Return the ladder as bars.
 
     Parameters
@@ -123,10 +124,10 @@ def ladder_chart(rows: Sequence[Row]) -> Any:  # noqa: ANN401  altair ships no t
     bars = base.mark_bar(height=15, cornerRadius=2).encode(x=x, color=colour)
     counts = base.mark_text(align="left", dx=6, color=INK, fontSize=12).encode(x=x, text="shown:N")
     heading = _heading("The ladder", "People drawn for the messages, over the whole season")
-    return (bars + counts).properties(width=WIDTH - LABEL_WIDTH, height=25 * len(rows), title=heading)
+    return _laid_out(bars + counts, rows, heading)
 
 
-def returns_chart(results: Sequence[Mapping[str, Any]]) -> Any:  # noqa: ANN401  altair ships no types
+def returns_chart(results: Sequence[Mapping[str, Any]]) -> alt.LayerChart:
     """Return both arms' return rates with their 95 % intervals, a pair a programme, and the difference in words."""
     told, untold = _told(results)
     rows = [row for result in told for row in _arms(result)]
@@ -149,7 +150,13 @@ def returns_chart(results: Sequence[Mapping[str, Any]]) -> Any:  # noqa: ANN401 
     below = ["Who came back within the same days, those drawn for the messages and those held out, with 95 % intervals"]
     below += [f"Days not over yet: {', '.join(untold)}"] if untold else []
     heading = _heading("Did it help?", below)
-    return (spans + dots + words).properties(width=WIDTH - LABEL_WIDTH, height=25 * len(rows), title=heading)
+    return _laid_out(spans + dots + words, rows, heading)
+
+
+def _laid_out(layers: alt.LayerChart, rows: Sequence[Row], heading: alt.TitleParams) -> alt.LayerChart:
+    """Return a chart with a line for each row, under its heading."""
+    chart: alt.LayerChart = layers.properties(width=WIDTH - LABEL_WIDTH, height=25 * len(rows), title=heading)
+    return chart
 
 
 def _told(results: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[str]]:
@@ -187,7 +194,7 @@ def _arms(result: Mapping[str, Any]) -> list[Row]:
     return rows
 
 
-def _rungs(field: str, order: Sequence[str]) -> Any:  # noqa: ANN401  altair ships no types
+def _rungs(field: str, order: Sequence[str]) -> alt.Y:
     """Return the axis of rows with their names, in the order given."""
     axis = alt.Axis(
         title=None, domain=False, ticks=False, labelLimit=LABEL_WIDTH - 10, labelPadding=8, labelColor=INK,
@@ -196,14 +203,14 @@ def _rungs(field: str, order: Sequence[str]) -> Any:  # noqa: ANN401  altair shi
     return alt.Y(f"{field}:N", sort=list(order), axis=axis)
 
 
-def _heading(text: str, below: str | list[str]) -> Any:  # noqa: ANN401  altair ships no types
+def _heading(text: str, below: str | list[str]) -> alt.TitleParams:
     return alt.TitleParams(
         text, subtitle=below, anchor="start", frame="group", dx=-LABEL_WIDTH, offset=12, color=INK, fontSize=16,
         subtitleColor=SOFT, subtitleFontSize=12, subtitlePadding=4,
     )  # fmt: skip
 
 
-def one_above_the_other(charts: Sequence[Any], *, heading: str, below: str) -> Any:  # noqa: ANN401  as above
+def one_above_the_other(charts: Sequence[alt.LayerChart], *, heading: str, below: str) -> alt.VConcatChart:
     """Return charts as one picture under a heading."""
     title = alt.TitleParams(
         heading, subtitle=below, anchor="start", offset=22, color=INK, fontSize=20, subtitleColor=SOFT,
@@ -212,10 +219,11 @@ def one_above_the_other(charts: Sequence[Any], *, heading: str, below: str) -> A
     whole = alt.vconcat(*charts, spacing=36, title=title).resolve_scale(
         x="independent", y="independent", color="independent"
     )
-    return whole.configure(font=FONT, background=PAPER, padding=20).configure_view(stroke=None)
+    page: alt.VConcatChart = whole.configure(font=FONT, background=PAPER, padding=20).configure_view(stroke=None)
+    return page
 
 
-def to_svg(chart: Any, *, title: str, description: str) -> str:  # noqa: ANN401  altair ships no types
+def to_svg(chart: Chart, *, title: str, description: str) -> str:
     """Return a chart as one SVG for light and dark pages; a page that says nothing gets the light one.
 
     Parameters
@@ -231,7 +239,7 @@ def to_svg(chart: Any, *, title: str, description: str) -> str:  # noqa: ANN401 
     return re.sub(r"<svg ([^>]*)>", rf'<svg role="img" \1>{names}{style}', svg, count=1)
 
 
-def to_png(chart: Any, *, scale: float = 2) -> bytes:  # noqa: ANN401  altair ships no types
+def to_png(chart: Chart, *, scale: float = 2) -> bytes:
     """Return a chart as a PNG on white, for mail and for places that show no SVG."""
     png: bytes = vl_convert.vegalite_to_png(chart.to_json(), vl_version=_grammar(), scale=scale)
     return png

@@ -47,7 +47,7 @@ def _models(model: type[BaseModel]) -> list[type[BaseModel]]:
     return found
 
 
-def _within(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401  an annotation has no narrower type
+def _within(annotation: object) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in get_args(annotation) for model in _within(part)]

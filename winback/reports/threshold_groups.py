@@ -47,14 +47,14 @@ def group_thresholds(rhythms: pd.DataFrame) -> list[dict[str, Any]]:
         }
     )
     grouped = facts.groupby(["behaviour", "frequency", "lifecycle"], sort=True)
-    quartiles = grouped["threshold_days"].quantile([0.25, 0.5, 0.75]).unstack()  # noqa: PD010  a pivot has no quantile
+    threshold_days = grouped["threshold_days"]
     table = pd.DataFrame(
         {
             "customers": grouped.size(),
             "usual_gap_days": grouped["usual_gap_days"].median(),
-            "threshold_days_25": quartiles[0.25],
-            "threshold_days": quartiles[0.5],
-            "threshold_days_75": quartiles[0.75],
+            "threshold_days_25": threshold_days.quantile(0.25),
+            "threshold_days": threshold_days.median(),
+            "threshold_days_75": threshold_days.quantile(0.75),
             "past_threshold_percent": 100 * grouped["is_past"].mean(),
         }
     ).reset_index()

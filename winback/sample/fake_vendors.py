@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import ssl
     from asyncio import StreamReader, StreamWriter
 
-    from winback.sample.vendor_callbacks import EventSigner
+    from winback.sample.event_signer import EventSigner
     from winback.sample.vendor_faults import FaultRule
 
 LOOPBACK = "127.0.0.1"
@@ -131,13 +131,14 @@ async def read_head(reader: StreamReader) -> VendorRequest | None:
     except asyncio.LimitOverrunError as problem:
         raise BadRequest from problem
     first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
-    words = first.split(" ")
-    if len(words) != 3:  # noqa: PLR2004  method, target, version
-        raise BadRequest(first)
-    path, _, query = words[1].partition("?")
+    try:
+        method, target, _version = first.split(" ")
+    except ValueError as problem:
+        raise BadRequest(first) from problem
+    path, _, query = target.partition("?")
     pairs = (line.partition(":") for line in lines)
     headers = {name.lower(): value.strip() for name, _, value in pairs}
-    return VendorRequest(method=words[0], path=path, query=query, headers=headers)
+    return VendorRequest(method=method, path=path, query=query, headers=headers)
 
 
 def body_length(request: VendorRequest) -> int:
@@ -248,12 +249,11 @@ async def run(asked: argparse.Namespace) -> None:
 
 def event_signer(seed: int) -> EventSigner | None:
     """Return SendGrid's signing key, or None where `cryptography` is not installed."""
-    from winback.sample.vendor_callbacks import EventSigner  # noqa: PLC0415  as below
-
     try:
-        return EventSigner(seed)
+        from winback.sample.event_signer import EventSigner  # noqa: PLC0415  only callbacks need it
     except ImportError:
         return None
+    return EventSigner(seed)
 
 
 def tls_context(log: Path) -> tuple[ssl.SSLContext, Path]:

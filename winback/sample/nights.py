@@ -29,6 +29,8 @@ from winback.settings import load_project, wall_clock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from sqlalchemy import Column, ColumnElement
+
     from winback.ledger.engine import Ledger
     from winback.settings import Project
 
@@ -105,9 +107,9 @@ def story(project: Project) -> dict[str, Any]:
     """
     with open_project_ledger(project) as ledger, ledger.reading() as connection:
 
-        def counts(column: Any, *where: Any) -> dict[Any, int]:  # noqa: ANN401  SQLAlchemy's expressions
+        def counts(column: Column[Any], *where: ColumnElement[bool]) -> dict[Any, int]:
             query = select(column, func.count()).where(*where).group_by(column).order_by(column)
-            return {key: count for key, count in connection.execute(query)}  # noqa: C416  rows are no pairs to mypy
+            return dict(connection.execute(query).tuples().all())
 
         opened = counts(cycles.c.arm)
         returned = counts(cycles.c.arm, cycles.c.close_reason == "returned")

@@ -125,9 +125,8 @@ def _make_sample(
     root: Path, *, customers: int, ends_on: date, seed: int, history_days: int | None, pace: float
 ) -> None:
     """Make a project with a simulated shop."""
-    # numpy, pandas and pyarrow are slow to import, and an empty project needs none of them.
-    from winback.sample.planted import HISTORY_DAYS  # noqa: PLC0415  see above
-    from winback.sample.shop import found_shop  # noqa: PLC0415  see above
+    from winback.sample.planted import HISTORY_DAYS  # noqa: PLC0415  an empty project needs no numpy
+    from winback.sample.shop import found_shop  # noqa: PLC0415  an empty project needs no pandas
 
     material = data_directory()
     _copy(("templates", "schemas"), root)

@@ -115,8 +115,7 @@ def draw(told: dict[str, Any], picture: Path) -> list[Path]:
     told : from :func:`tell`
     picture : the SVG; its directory is made
     """
-    # Charts cost a CPU second to import, and the counts alone do not need them.
-    from winback.reports import charts  # noqa: PLC0415  see above
+    from winback.reports import charts  # noqa: PLC0415  a CPU second that the counts alone can do without
 
     night = charts.waterfall(told["reasons"], contacts=told["contacts"])
     whole = charts.one_above_the_other(

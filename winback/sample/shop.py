@@ -7,7 +7,6 @@ on them. The same seed, days and messages give the same files, whether the days 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date  # noqa: TC003  a dataclass's annotations are read at run time by those who document it
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +21,7 @@ from winback.sample.shop_memory import Memory, note_unfinished, recall, remember
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import date
     from pathlib import Path
 
     from winback.sample.lifetimes import Shop

@@ -92,7 +92,7 @@ def remember(root: Path, memory: Memory) -> None:
     }
     fresh = folder / "truth.json.new"
     fresh.write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
-    os.replace(fresh, folder / "truth.json")  # noqa: PTH105  replace is what makes the step atomic
+    fresh.replace(folder / "truth.json")
     for old in folder.glob("day-*"):
         if old.name != state:
             shutil.rmtree(old)

@@ -17,8 +17,6 @@ from winback.sample.vendor_faults import share
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-
     from winback.sample.acceptance_log import Acceptance
     from winback.sample.vendor_faults import CallbackFaults
 
@@ -182,37 +180,3 @@ def text_signature(token: str, address: str, fields: Mapping[str, str]) -> str:
     """Return the X-Twilio-Signature of a form posted to an address."""
     signed = address + "".join(name + fields[name] for name in sorted(fields))
     return base64.b64encode(hmac.new(token.encode(), signed.encode(), hashlib.sha1).digest()).decode()
-
-
-class EventSigner:
-    """The key of SendGrid's event webhook; the same seed makes the same key.
-
-    Parameters
-    ----------
-    seed : of the run
-    """
-
-    def __init__(self, seed: int) -> None:
-        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415  only callbacks need it
-
-        number = int.from_bytes(hashlib.sha256(f"events:{seed}".encode()).digest()) >> 1
-        self._key: EllipticCurvePrivateKey = ec.derive_private_key(number, ec.SECP256R1())
-
-    @property
-    def public_key(self) -> str:
-        """The public half, as SendGrid shows it: base64 of DER without the lines around it."""
-        from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415  only callbacks need it
-
-        public = self._key.public_key()
-        return base64.b64encode(public.public_bytes(form.Encoding.DER, form.PublicFormat.SubjectPublicKeyInfo)).decode()
-
-    def headers(self, body: bytes, timestamp: str) -> dict[str, str]:
-        """Return the headers that prove where a body comes from."""
-        from cryptography.hazmat.primitives import hashes  # noqa: PLC0415  only callbacks need it
-        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415  same
-
-        signature = self._key.sign(timestamp.encode() + body, ec.ECDSA(hashes.SHA256()))
-        return {
-            "X-Twilio-Email-Event-Webhook-Signature": base64.b64encode(signature).decode(),
-            "X-Twilio-Email-Event-Webhook-Timestamp": timestamp,
-        }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import orjson
@@ -143,7 +144,7 @@ class VendorDesk:
         answer = VendorAnswer(status=0) if rule and not rule.is_accepting else teller.answer(request)
         if not request.number:
             return Told(answer=answer)
-        if answer.status >= 400:  # noqa: PLR2004  4xx: the request was wrong by itself, so no fault happens to it
+        if answer.status >= HTTPStatus.BAD_REQUEST:  # wrong by itself, so no fault happens to it
             self.record.event(
                 "refused", vendor=vendor, request=request.number, status=answer.status, codes=answer.codes
             )

@@ -11,6 +11,7 @@ import http.client
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlencode, urlsplit
 
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from winback.sample.acceptance_log import Acceptance, VendorRecord
+    from winback.sample.event_signer import EventSigner
     from winback.sample.fake_text_vendor import FakeTextVendor
-    from winback.sample.vendor_callbacks import EventSigner, Report
+    from winback.sample.vendor_callbacks import Report
     from winback.sample.vendor_faults import CallbackFaults
 
 EVENTS_PATH = "/hooks/sendgrid"
@@ -130,7 +132,7 @@ class Reporter:
             time.sleep(PAUSE_SECONDS * attempt)
             status = self._call(path, body, headers)
             # SendGrid repeats until it hears 2xx, Twilio only where nobody listened.
-            if status is not None and (vendor == "twilio" or 200 <= status < 300):  # noqa: PLR2004  2xx
+            if status is not None and (vendor == "twilio" or HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES):
                 break
         told = [[report.message_id, report.state] for report in reports]
         self._record.event("callback", vendor=vendor, path=path, status=status, reports=told)

@@ -104,7 +104,7 @@ def _chain() -> None:
         connection.execute(meta.insert().values(key="audit_head", value=previous))
 
 
-def _line_hash(previous: str, line: Any) -> str:  # noqa: ANN401  a row has no type
+def _line_hash(previous: str, line: sa.Row[Any]) -> str:
     content = [_instant(line.at), line.actor, line.action, line.subject, line.before, line.after]
     return hashlib.sha256(f"{previous}\n{json.dumps(content)}".encode()).hexdigest()
 
