@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
 
 import orjson
 import pytest
 from outbox_world import outgoing, rendered
-from scripted_provider import Request, Step, WebPeer, make_certificate
+from scripted_provider import Request, Step, WebPeer
 
 from winback.channels import Consequence, Outcome
 from winback.channels.sendgrid_mail import SendGridMail
-from winback.channels.transport import TimeOuts, Transport
 from winback.errors import SendRefused
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-from datetime import UTC, datetime
 
 NOW = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
 KEY = "SG.key"
 YES = Step(202, headers={"X-Message-Id": "m1"}, takes=True)
 NO = Step(400, orjson.dumps({"errors": [{"message": "bad row", "field": "personalizations", "help": None}]}))
-
-
-@pytest.fixture
-def certificate(tmp_path: Path):
-    return make_certificate(tmp_path)
-
-
-@pytest.fixture
-def transport(certificate) -> Iterator[Transport]:
-    made = Transport(time_outs=TimeOuts(connect=2, read=2, whole=4), context=certificate.client_context())
-    yield made
-    made.close()
 
 
 def ids_of(request: Request) -> list[str]:

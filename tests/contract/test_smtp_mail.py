@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from outbox_world import outgoing
-from scripted_provider import MailPeer, make_certificate, seconds
+from scripted_provider import MailPeer, seconds
 
 from winback.channels import Consequence, Outcome
 from winback.channels.smtp_mail import SmtpMail, SmtpServer, mime_of, smtp_server
@@ -17,15 +17,9 @@ from winback.errors import SendRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 NOW = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
 TIME_OUTS = TimeOuts(connect=0.5, read=0.5, whole=1.0)
-
-
-@pytest.fixture
-def certificate(tmp_path: Path):
-    return make_certificate(tmp_path)
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from winback.channels.transport import LARGEST_ANSWER_BYTES, TimeOuts, Transport
 from winback.errors import SendDeferred, SendUnknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 TIME_OUTS = TimeOuts(connect=0.5, read=0.5, whole=1.0)
@@ -24,15 +23,8 @@ SECURE = pytest.mark.parametrize("is_secure", [True, False])
 
 
 @pytest.fixture
-def certificate(tmp_path: Path):
-    return make_certificate(tmp_path)
-
-
-@pytest.fixture
-def transport(certificate) -> Iterator[Transport]:
-    made = Transport(time_outs=TIME_OUTS, context=certificate.client_context())
-    yield made
-    made.close()
+def time_outs() -> TimeOuts:
+    return TIME_OUTS
 
 
 def post(transport: Transport, url: str, body: bytes = b"{}"):

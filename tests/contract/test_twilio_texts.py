@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
 import pytest
 from outbox_world import outgoing
-from scripted_provider import Step, WebPeer, make_certificate
+from scripted_provider import Step, WebPeer
 
 from winback.channels import Consequence, Doubt, Outcome
-from winback.channels.transport import TimeOuts, Transport
+from winback.channels.transport import TimeOuts
 from winback.channels.twilio_texts import TwilioTexts
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 NOW = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
 ACCOUNT, TOKEN, SID = "AC" + "0" * 32, "token", "SM" + "1" * 32
@@ -26,15 +21,8 @@ DOUBT = Doubt(message_id=f"{1:032x}", channel="sms", address="+33612345678", cla
 
 
 @pytest.fixture
-def certificate(tmp_path: Path):
-    return make_certificate(tmp_path)
-
-
-@pytest.fixture
-def transport(certificate) -> Iterator[Transport]:
-    made = Transport(time_outs=TimeOuts(connect=1, read=1, whole=2), context=certificate.client_context())
-    yield made
-    made.close()
+def time_outs() -> TimeOuts:
+    return TimeOuts(connect=1, read=1, whole=2)
 
 
 def open_twilio(transport, peer, **options) -> TwilioTexts:
