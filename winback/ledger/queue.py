@@ -14,7 +14,7 @@ from collections import defaultdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from winback.ledger import spending
 from winback.ledger.connections import among
@@ -155,21 +155,42 @@ def _is_mine(row: Any, result: Result, *, owner: str, allowed: frozenset[str]) -
 def _settle(connection: Connection, results: Sequence[Result], *, state: MessageState, now: datetime) -> None:
     """Write the state of messages, and how their attempts ended; those of which the same was said at once.
 
-    Row by row it was 45 CPU µs a mail of a request for 200, together it is 6.
+    A mail of a request for 200 takes 9 CPU µs in this way, and took 45 row by row. What differs from message to
+    message, a text's id at its vendor, is written row by row.
     """
     alike: defaultdict[tuple[Any, ...], list[Result]] = defaultdict(list)
     for result in results:
-        alike[result[1:]].append(result)
+        alike[result._replace(message_id="", provider_id=None)].append(result)
     for together in alike.values():
         one, ids = together[0], [result.message_id for result in together]
-        known = {name: getattr(one, name) or None for name in ("provider", "provider_id", "not_before_at", "segments")}
+        known = {name: getattr(one, name) or None for name in ("provider", "not_before_at", "segments")}
         said = {name: value for name, value in {**known, "cost": one.cost}.items() if value is not None}
         if state is MessageState.ACCEPTED:
             said["accepted_at"] = now
         these = messages.update().where(among(connection, messages.c.message_id, ids))
         connection.execute(these.values(state=state.value, last_error=one.error, lease_until=None, **said))
-        ended = attempts.update().where(
-            among(connection, attempts.c.message_id, ids), attempts.c.attempt_no == one.attempt_no
+        those = among(connection, attempts.c.message_id, ids), attempts.c.attempt_no == one.attempt_no
+        how = {"outcome": one.outcome.value, "error": one.error, "finished_at": now}
+        connection.execute(attempts.update().where(*those).values(**how))
+    _note_their_ids(connection, [result for result in results if result.provider_id])
+
+
+def _note_their_ids(connection: Connection, results: Sequence[Result]) -> None:
+    """Write by which ids the provider knows messages: all mails of a request have one, each text has its own."""
+    of_ids: defaultdict[tuple[str | None, int], list[str]] = defaultdict(list)
+    for result in results:
+        of_ids[result.provider_id, result.attempt_no].append(result.message_id)
+    if len(of_ids) == 1:
+        (((their_id, number), ids),) = of_ids.items()
+        connection.execute(
+            messages.update().where(among(connection, messages.c.message_id, ids)).values(provider_id=their_id)
         )
-        how = {"outcome": one.outcome.value, "provider_id": one.provider_id, "error": one.error, "finished_at": now}
-        connection.execute(ended.values(**how))
+        those = among(connection, attempts.c.message_id, ids), attempts.c.attempt_no == number
+        connection.execute(attempts.update().where(*those).values(provider_id=their_id))
+        return
+    rows = [{"which": one.message_id, "number": one.attempt_no, "their_id": one.provider_id} for one in results]
+    if rows:
+        this = messages.c.message_id == bindparam("which")
+        connection.execute(messages.update().where(this).values(provider_id=bindparam("their_id")), rows)
+        these = attempts.c.message_id == bindparam("which"), attempts.c.attempt_no == bindparam("number")
+        connection.execute(attempts.update().where(*these).values(provider_id=bindparam("their_id")), rows)
