@@ -66,6 +66,23 @@ def test_a_mail_arrives_as_it_was_written(open_smtp) -> None:
     assert [words for words in peer.said if words.startswith("rcpt")] == ["rcpt TO:<person7@example.org>"]
 
 
+def test_a_server_that_wants_no_log_in_gets_none(open_smtp) -> None:
+    with MailPeer() as peer:
+        channel = open_smtp(peer, user="", password="")
+        assert send(channel)[0].outcome is Outcome.ACCEPTED
+        channel.close()
+    assert not [words for words in peer.said if words.upper().startswith("AUTH")]
+
+
+@pytest.mark.parametrize("reply", ["421 going away", "close"])
+def test_a_waiting_connection_that_answers_no_more_is_not_used(open_smtp, reply: str) -> None:
+    with MailPeer({"NOOP": reply}) as peer:
+        channel = open_smtp(peer)
+        assert [send(channel, number)[0].outcome for number in (1, 2)] == [Outcome.ACCEPTED] * 2
+        channel.close()
+    assert (peer.connections, len(peer.mails)) == (2, 2)
+
+
 def test_a_long_header_stays_one_line(open_smtp) -> None:
     with MailPeer() as peer:
         channel = open_smtp(peer)

@@ -11,6 +11,7 @@ import re
 import smtplib
 import weakref
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email import policy
 from email.errors import MessageError
@@ -28,6 +29,7 @@ from winback.channels.vendor_codes import without_persons
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from socket import socket
 
     from winback.channels import OutgoingMessage
     from winback.channels.transport import Transport
@@ -158,11 +160,7 @@ class SmtpMail:
 
     def _connection(self) -> smtplib.SMTP:
         """Return a connection that still answers, logged in."""
-        while self._idle:
-            try:
-                waiting = self._idle.pop()
-            except IndexError:
-                break
+        while (waiting := self._waiting()) is not None:
             try:
                 if waiting.noop()[0] in _YES:
                     return waiting
@@ -170,6 +168,12 @@ class SmtpMail:
                 pass
             waiting.close()
         return self._opened()
+
+    def _waiting(self) -> smtplib.SMTP | None:
+        """Return a connection nobody uses; another thread may be asking for the last one, too."""
+        with suppress(IndexError):
+            return self._idle.pop()
+        return None
 
     def _opened(self) -> smtplib.SMTP:
         server, seconds = self._server, self._transport.time_outs.connect
@@ -179,8 +183,7 @@ class SmtpMail:
         else:
             connection = smtplib.SMTP(server.host, server.port, timeout=seconds)
         try:
-            if connection.sock is not None:
-                connection.sock.settimeout(self._transport.time_outs.read)
+            _socket_of(connection).settimeout(self._transport.time_outs.read)
             connection.ehlo_or_helo_if_needed()
             self._secure(connection)
             if server.user:
@@ -258,12 +261,10 @@ def _hand_in(connection: smtplib.SMTP, prepared: Prepared, mail: bytes) -> SendR
     if code != _READY_FOR_DATA:
         _require((code, words), Consequence.CONTENT, Outcome.REFUSED)
         raise smtplib.SMTPDataError(code, words)
-    socket = connection.sock
-    if socket is None:
-        raise smtplib.SMTPServerDisconnected("closed before the mail")
-    socket.sendall(body)
+    wire = _socket_of(connection)
+    wire.sendall(body)
     try:
-        socket.sendall(b".\r\n")
+        wire.sendall(b".\r\n")
         reply = connection.getreply()
     except (OSError, smtplib.SMTPException) as problem:
         what = f"no answer after the mail was handed in ({type(problem).__name__})"
@@ -272,6 +273,12 @@ def _hand_in(connection: smtplib.SMTP, prepared: Prepared, mail: bytes) -> SendR
     if reply[0] not in _YES:
         return _result(message, Outcome.UNKNOWN, status=reply[0], error="the mail server's answer cannot be read")
     return _result(message, Outcome.ACCEPTED, provider_id=f"smtp-{message.message_id}", status=reply[0])
+
+
+def _socket_of(connection: smtplib.SMTP) -> socket:
+    if connection.sock is None:
+        raise smtplib.SMTPServerDisconnected("closed")
+    return connection.sock
 
 
 def _require(reply: tuple[int, bytes], consequence: Consequence | None, outcome: Outcome) -> None:
