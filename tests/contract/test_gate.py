@@ -161,18 +161,25 @@ def test_what_rests_on_a_held_source_is_put_off_until_it_is_whole_again(ledger):
     assert _fate(ledger, "a") == ("sending", None)
 
 
-@pytest.mark.parametrize(("source", "as_of"), [("visits", NIGHT), ("orders", NIGHT - timedelta(days=1))])
-def test_another_source_or_an_older_night_holds_nothing(ledger, source, as_of):
+YESTERDAY = NIGHT - timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    "loaded", [[("visits", NIGHT)], [("orders", YESTERDAY)], [("visits", YESTERDAY), ("orders", YESTERDAY)]]
+)
+def test_another_source_or_an_older_night_holds_nothing(ledger, loaded):
     rows.populate(ledger, "a")
     _load(ledger, "orders", held=None)
-    _load(ledger, source, as_of=as_of, held="stale")
+    for source, as_of in loaded:
+        _load(ledger, source, as_of=as_of, held="stale")
     assert len(_claim(ledger, terms=Terms(sources={"winback": {"orders"}})).messages) == 1
 
 
-def test_a_held_source_does_not_keep_a_message_beyond_its_window(ledger):
+@pytest.mark.parametrize("minutes", [30, 60])
+def test_a_held_source_does_not_keep_a_message_beyond_its_window(ledger, minutes):
     rows.populate(ledger, "a", send=False)
     with ledger.writing() as connection:
-        expires_at = rows.instants([LATER + timedelta(minutes=30)])
+        expires_at = rows.instants([LATER + timedelta(minutes=minutes)])
         verdicts.queue_messages(connection, rows.messages("a", expires_at=expires_at), pepper=PEPPER)
     _load(ledger, "orders", held="empty")
     _claim(ledger, terms=Terms(sources={"winback": {"orders"}}))
@@ -185,6 +192,7 @@ def test_a_held_source_does_not_keep_a_message_beyond_its_window(ledger):
         ("purchase", NOW, HEARD, ("cancelled", "returned")),
         ("purchase", datetime(2026, 2, 1, 12, tzinfo=UTC), HEARD, ("cancelled", "returned")),  # told late
         ("purchase", datetime(2026, 1, 20, 12, tzinfo=UTC), HEARD, ("sending", None)),  # before the silence began
+        ("purchase", datetime(2026, 1, 30, 12, tzinfo=UTC), HEARD, ("sending", None)),  # the last day the plan knew of
         ("purchase", NOW, NOW, ("sending", None)),  # the plan knew it
         ("open", NOW, HEARD, ("sending", None)),
     ],
@@ -306,6 +314,12 @@ def test_a_staging_system_writes_to_its_list_only(ledger):
     assert _fate(ledger, "a") == ("cancelled", "not_on_the_list")
 
 
+def test_a_rehearsals_message_reaches_nobody(ledger):
+    rows.populate(ledger, "a")
+    _claim(ledger, terms=Terms(rehearsals={NIGHT}))
+    assert _fate(ledger, "a") == ("expired", "step_missed")
+
+
 def test_the_questions_are_asked_in_the_stated_order(ledger):
     """Everything speaks against one message; each answer that is taken away shows the next question."""
     rows.populate(ledger, "a", send=False)
@@ -380,6 +394,15 @@ def test_a_night_sends_no_more_than_its_limit(ledger):
     )
 
 
+def test_what_finds_no_place_before_its_window_closes_expires(ledger):
+    rows.populate(ledger, "a", "b", send=False)
+    with ledger.writing() as connection:
+        expiries = rows.instants([LATER + timedelta(days=1), LATER + timedelta(days=1, seconds=1)])
+        verdicts.queue_messages(connection, rows.messages("a", "b", expires_at=expiries), pepper=PEPPER)
+    assert _claim(ledger, max_sends_per_night=0).refused == {"night_limit": 2}
+    assert (_fate(ledger, "a"), _fate(ledger, "b")) == (("expired", "night_limit"), ("planned", "night_limit"))
+
+
 @pytest.mark.parametrize(
     ("outcome", "used"),
     [(Outcome.ACCEPTED, 2), (Outcome.UNKNOWN, 2), (Outcome.DEFERRED, 0), (Outcome.REJECTED, 0)],
@@ -416,6 +439,14 @@ def test_money_for_messages_that_are_somebody_elses_by_now_is_not_asked_for(ledg
     with ledger.writing() as connection:
         goes = claims.reserve_cost(connection, costs, budget=Budget(cost_per_night=0.14), owner="s1", now=LATER)
     assert goes == set()
+    assert _spent(ledger)[1] == 0
+
+
+def test_a_sender_asks_no_money_for_what_another_sends(ledger):
+    rows.populate(ledger, "a")
+    costs = {one.message_id: 0.07 for one in _claim(ledger, owner="s2").messages}
+    with ledger.writing() as connection:
+        assert claims.reserve_cost(connection, costs, budget=Budget(), owner="s1", now=LATER) == set()
     assert _spent(ledger)[1] == 0
 
 
@@ -509,3 +540,16 @@ def test_a_claim_leaves_out_whoever_is_saying_no(postgres_shared):
             _refuse(customer_id="a")(web)
             assert [message.customer_id for message in _claim(ledger).messages] == ["b"]
         assert _claim(ledger).refused == {"opted_out": 1}
+
+
+@pytest.mark.postgres
+def test_a_claim_leaves_out_what_another_is_claiming(postgres_shared):
+    databases.empty(postgres_shared)
+    with open_ledger(postgres_shared, pepper=PEPPER) as ledger:
+        rows.populate(ledger, "a", "b")
+        with ledger.writing() as first, ledger.writing() as second:
+            its = message_tables.messages.c.customer_id == "a"
+            first.execute(message_tables.messages.select().where(its).with_for_update())  # as a claim begins
+            second.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+            claimed = claims.claim(second, limit=2, now=LATER, owner="s2").messages
+        assert [message.customer_id for message in claimed] == ["b"]

@@ -412,8 +412,18 @@ def test_a_lock_ends_with_its_process_however_it_ends(ledger, database_url):
 def test_a_locks_name_cannot_leave_the_folder(tmp_path):
     with (
         open_ledger(f"sqlite:///{tmp_path / 'w.db'}", pepper=None, create=True) as ledger,
-        pytest.raises(ValueError, match="name"),
+        pytest.raises(ValueError, match="a lock's name"),
         ledger.lock("../../etc/passwd"),
+    ):
+        pass
+
+
+def test_a_lock_that_cannot_be_made_is_a_store_that_cannot_be_used(tmp_path):
+    (tmp_path / "w.db.sender-1.lock").mkdir()
+    with (
+        open_ledger(f"sqlite:///{tmp_path / 'w.db'}", pepper=None, create=True) as ledger,
+        pytest.raises(StoreUnavailable, match="cannot be made"),
+        ledger.lock("sender-1"),
     ):
         pass
 

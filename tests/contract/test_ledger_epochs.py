@@ -189,6 +189,12 @@ def test_a_twin_that_cannot_be_written_stops_everything(ledger, tmp_path):
         _open(ledger, twin)
 
 
+def test_a_twin_that_cannot_be_read_stops_everything(ledger, twin):
+    twin.mkdir()
+    with pytest.raises(StoreUnavailable, match="cannot be read"):
+        _open(ledger, twin)
+
+
 def test_a_person_adopts_and_it_stands_in_the_audit_log(ledger, twin):
     _open(ledger, twin)
     backup = _seen(ledger)

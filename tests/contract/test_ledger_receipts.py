@@ -282,6 +282,15 @@ def test_no_act_of_a_person_lies_in_the_future(ledger):
         assert set(connection.scalars(select(people_tables.suppressions.c.created_at))) == {LATER}
 
 
+def test_of_somebody_who_was_forgotten_with_their_address_nobody_is_left_to_suppress(ledger):
+    _sent(ledger, "a")
+    with ledger.writing() as connection:
+        connection.execute(message_tables.messages.update().values(customer_id="erased-1", address_hmac=None))
+    assert _record(ledger, _receipt("a", "complained")).suppressed == 0
+    with ledger.reading() as connection:
+        assert connection.execute(select(people_tables.suppressions)).all() == []
+
+
 def test_an_erased_customer_leaves_no_trace_in_receipts(ledger):
     _sent(ledger, "a")
     _record(ledger, _receipt("a", "bounced", detail="550 a@example.com unknown"))

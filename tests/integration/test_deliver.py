@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from outbox_world import FILES, MAIL, POLICY, SMS, make_project
 from sqlalchemy import select, update
 
 from winback.channels.registry import outbox_of
-from winback.errors import GuardRefused, PolicyError, TemplateError
-from winback.ledger import claims, cycles, epochs, keys, people, receipts, switches, verdicts
+from winback.errors import GuardRefused, PolicyError, StoreUnavailable, TemplateError
+from winback.ledger import claims, cycles, epochs, keys, people, queue, receipts, switches, verdicts
 from winback.ledger.control_tables import epochs as epoch_table
 from winback.ledger.message_tables import attempts, messages
 from winback.ledger.people_tables import contacts
 from winback.night.deliver import deliver
+from winback.night.evidence import seek_evidence
 from winback.night.render import read_templates
 
 
@@ -107,6 +109,51 @@ def test_the_red_button_stops_before_the_next_claim(ledger, project) -> None:
     with pytest.raises(GuardRefused, match="winback resume"):
         deliver(project, ledger, now=rows.NOW)
     assert stored(ledger)["a"]["state"] == "planned"
+
+
+def test_a_channel_whose_mails_bounce_is_stopped_before_anything_is_claimed(ledger, project) -> None:
+    names = [f"c{number:03d}" for number in range(200)]
+    plan(ledger, project, *names)
+    deliver(project, ledger, now=rows.NOW, write_outbox_pages=False)
+    for state, some in (("delivered", names[11:]), ("bounced", names[:11])):
+        with ledger.writing() as connection:
+            connection.execute(update(messages).where(messages.c.customer_id.in_(some)).values(state=state))
+    plan(ledger, project, "late")
+    with pytest.raises(GuardRefused, match="email is stopped: 11 bounces and 0 complaints for 189 delivered"):
+        deliver(project, ledger, now=rows.NOW)
+    assert stored(ledger)["late"]["state"] == "planned"
+
+
+def test_no_more_are_looked_at_than_were_asked_for(ledger, project) -> None:
+    plan(ledger, project, "a", "b", "c")
+    assert deliver(project, ledger, now=rows.NOW, at_most=2) == {"accepted": 2}
+    assert deliver(project, ledger, now=rows.NOW, at_most=0) == {}
+    assert sorted(row["state"] for row in stored(ledger).values()) == ["accepted", "accepted", "planned"]
+
+
+def test_a_sender_that_has_to_go_begins_nothing(ledger, project) -> None:
+    plan(ledger, project, "a")
+    leaving = threading.Event()
+    leaving.set()
+    assert deliver(project, ledger, now=rows.NOW, leaving=leaving) == {}
+    assert stored(ledger)["a"]["state"] == "planned"
+
+
+def test_pages_that_cannot_be_written_are_told_and_cost_no_message(ledger, project) -> None:
+    plan(ledger, project, "a")
+    (outbox_of(project).folder / "index.html").mkdir(parents=True)
+    with pytest.raises(StoreUnavailable, match="its pages cannot be written"):
+        deliver(project, ledger, now=rows.NOW)
+    assert stored(ledger)["a"]["state"] == "accepted"
+
+
+def test_a_project_that_is_not_live_asks_no_provider_for_evidence(ledger, project) -> None:
+    plan(ledger, project, "a")
+    with ledger.writing() as connection:
+        claims.claim(connection, limit=10, now=rows.NOW, owner="sender-dead")
+        queue.recover(connection, is_alive=lambda _owner: False, now=rows.NOW)
+    assert seek_evidence(project, ledger, now=rows.NOW + timedelta(days=1)) == 0
+    assert stored(ledger)["a"]["state"] == "unknown"
 
 
 def test_a_database_that_forgot_what_it_sent_sends_nothing_until_a_person_adopts_it(ledger, project) -> None:

@@ -162,6 +162,17 @@ def test_a_vendor_that_is_down_gets_everything_later(ledger, tmp_path, vendors):
     assert vendors.accepted().twice() == {}
 
 
+def test_what_waits_for_its_turn_is_not_posted_once_the_channel_has_stopped(ledger, tmp_path, vendors):
+    """Eight texts at three a second: the last one's turn comes long after the vendor has said no to the first."""
+    vendors.set_faults([{"kind": "unauthorized", "first": 1}])
+    project = live_project(tmp_path, vendors, LIVE.replace("per_second: 500", "per_second: 3"))
+    plan(ledger, project, *ids(8), channel="sms")
+    with pytest.raises(GuardRefused, match="does not accept the credentials"):
+        deliver(project, ledger, now=rows.NOW)
+    assert len(vendors.events("refused", "fault")) < 8
+    assert states(ledger) == {"planned": 8}
+
+
 def test_one_bad_address_keeps_nobody_else_from_their_mail(ledger, tmp_path):
     bad = {"bad_recipients": {"c007@example.com": 400}}
     with fake_vendors(tmp_path, faults=bad) as vendors:

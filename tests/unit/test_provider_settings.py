@@ -38,6 +38,16 @@ def faults(tmp_path: Path, config: str = LIVE, **environment: str) -> dict[str, 
     return {fault.path: fault.message for fault in caught.value.faults}
 
 
+def test_live_channels_of_the_outbox_need_no_key(tmp_path: Path) -> None:
+    channels = open_channels(project(tmp_path, CONFIG + "live: true\n"))
+    assert {channel.name for channel in channels.values()} == {"outbox"}
+
+
+def test_a_mail_server_that_is_not_named_is_missed(tmp_path: Path) -> None:
+    config = LIVE.replace("provider: sendgrid", "provider: smtp")
+    assert faults(tmp_path, config, **(GOOD | {"SMTP_URL": ""})).keys() == {"SMTP_URL"}
+
+
 def test_live_channels_go_where_the_project_says(tmp_path: Path) -> None:
     channels = open_channels(project(tmp_path, LIVE, **GOOD))
     assert {name: channel.name for name, channel in channels.items()} == {
