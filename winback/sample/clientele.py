@@ -27,6 +27,8 @@ NO_TIMEZONE = 0.04
 EMAIL_FATES = {"good": 0.93, "none": 0.05, "broken": 0.01, "shared with another": 0.01}
 HAS_PHONE, NATIONAL_PHONE, BROKEN_PHONE = 0.75, 0.1, 0.01
 CONSENTED = {"email": 0.92, "sms": 0.65, "whatsapp": 0.12}
+WHATSAPP_IN_GERMANY = 0.5
+"""Of the Germans with a phone, so many more: nearly everybody there writes by WhatsApp, and few texts are read."""
 WITHDRAWN, RENEWED = 0.045, 0.08
 IMPLIED_IN_CANADA, SOFT_OPT_IN_IN_BRITAIN, WRITTEN_IN_AMERICA = 0.35, 0.25, 0.85
 
@@ -174,9 +176,22 @@ def make_consents(
             wording="",
         )
         parts += [granted, renewed, withdrawn]
+    parts.append(_by_messenger(contacts, parts, joined_at=joined_at, rng=rng))
     consents = pd.concat(parts, ignore_index=True)
     consents = consents[consents["recorded_at"] <= until]
     return consents.sort_values("recorded_at", kind="stable", ignore_index=True)
+
+
+def _by_messenger(
+    contacts: pd.DataFrame, granted: list[pd.DataFrame], *, joined_at: NDArray[np.datetime64], rng: np.random.Generator
+) -> pd.DataFrame:
+    """Return the consents of Germans who asked to be written to by WhatsApp."""
+    # Numbers of their own: those of the shop decide who comes when, and shall go on deciding it.
+    own = rng.spawn(1)[0]
+    known = pd.concat([rows.loc[rows["channel"] == "whatsapp", "customer_id"] for rows in granted])
+    may_ask = (contacts["country"] == "DE") & (contacts["phone"] != "") & ~contacts["customer_id"].isin(known)
+    asked = np.flatnonzero(may_ask & (own.random(len(contacts)) < WHATSAPP_IN_GERMANY))
+    return _granted(contacts.iloc[asked], channel="whatsapp", joined_at=joined_at[asked], rng=own)
 
 
 def _days(low: int, high: int, count: int, rng: np.random.Generator) -> NDArray[np.timedelta64]:
