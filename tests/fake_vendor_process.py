@@ -88,6 +88,10 @@ class FakeVendorProcess:
         """Replace one of SendGrid's suppression lists."""
         self._put(f"suppressions/{name}", rows)
 
+    def set_scopes(self, *scopes: str) -> None:
+        """Say what SendGrid's key may do from the next request on."""
+        self._put("scopes", list(scopes))
+
     def _put(self, path: str, document: object) -> dict[str, Any]:
         if self.ready["certificate"]:
             context = ssl.create_default_context(cafile=self.ready["certificate"])

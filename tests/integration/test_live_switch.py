@@ -72,6 +72,22 @@ def test_the_first_live_night_wants_its_count_and_the_next_one_does_not(shop, ve
     assert live_night(shop, NEXT, code=None)["as_of"] == str(NEXT)
 
 
+def test_whoever_refused_at_the_vendor_is_not_written_to_in_the_same_night(shop, vendors):
+    everybody = [f"person{number}@mail.example" for number in range(1000)]
+    vendors.set_suppressions("unsubscribes", everybody)
+    report = live_night(shop, DAY, "--confirm-count", sends_of(shop))
+    assert report["notes"] == []
+    # A no to mail is none to texts.
+    assert {(row["channel"], row["state"]) for row in shop.messages()} == {("email", "suppressed"), ("sms", "accepted")}
+    assert {row.vendor for row in vendors.accepted().rows} == {"twilio"}
+    vendors.set_scopes("mail.send")
+    with on(DAY):
+        said = shop.do("--json", "settle").data["lists"]["warnings"]
+    assert len(said) == 5
+    assert "does not let this key read its list of bounces (403)" in said[0]
+    assert said[0] in shop.do("settle").out.decode() + shop.do("settle").err
+
+
 def test_a_plan_that_is_applied_wants_its_count_too(shop, vendors):
     with on(DAY):
         sends, plan = sends_of(shop), shop.root / "plan.json"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from winback.channels import Channel
+    from winback.channels.sendgrid_lists import SendGridLists
     from winback.channels.transport import Transport
     from winback.settings import Project
 
@@ -56,6 +57,33 @@ def open_channels(project: Project, transport: Transport | None = None) -> dict[
     if settings.faults:
         raise SettingsError(settings.faults)
     return {name: opened[provider] for name, provider in providers.items()}
+
+
+def keeps_lists(project: Project) -> bool:
+    """Return whether the project's live mail goes by a vendor that keeps lists of refusals."""
+    email = project.config.channels.email
+    return project.config.live and email is not None and email.provider == "sendgrid"
+
+
+def open_lists(project: Project, transport: Transport | None = None) -> SendGridLists | None:
+    """Return the lists of the vendor that sends the project's mail, or None where it keeps none or nothing is live.
+
+    Raises
+    ------
+    SettingsError
+        If its settings are missing or wrong: all of them, by variable.
+    """
+    if not keeps_lists(project):
+        return None
+    from winback.channels.sendgrid_lists import SendGridLists
+    from winback.channels.sendgrid_mail import BASE_URL
+    from winback.channels.transport import Transport as RealTransport
+
+    settings = ProviderSettings(project.environment)
+    key, base_url = settings.key("SENDGRID_API_KEY"), settings.base_url("SENDGRID_BASE_URL", BASE_URL)
+    if settings.faults:
+        raise SettingsError(settings.faults)
+    return SendGridLists(api_key=key, base_url=base_url, transport=transport or RealTransport())
 
 
 def _sendgrid(project: Project, settings: ProviderSettings, transport: Transport) -> Channel | None:

@@ -73,6 +73,15 @@ class _Event(_Strict):
     source: _Source
 
 
+class ListMeaning(_Strict):
+    """What being on one of a vendor's lists means: a kind of receipt and a consequence, as an event has them."""
+
+    list: str
+    kind: ReceiptKind
+    consequence: Consequence
+    source: _Source
+
+
 class CodeTable(_Strict):
     """One vendor's table.
 
@@ -89,6 +98,7 @@ class CodeTable(_Strict):
     statuses: list[_Status]
     codes: list[_Code] = []
     events: list[_Event] = []
+    lists: list[ListMeaning] = []
 
     def of_status(self, status: int) -> Meaning:
         """Return what an HTTP status means."""

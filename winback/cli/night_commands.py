@@ -214,14 +214,19 @@ def deliver() -> Answer:
 
 
 def settle() -> Answer:
-    """Apply receipts, look for evidence, settle or give up what is in doubt, and count the messages by state."""
+    """Apply receipts, look for evidence, settle or give up what is in doubt, and count the messages by state.
+
+    Where mail goes out by a vendor that keeps lists of refusals, both sides are told what the other knows.
+    """
     from winback.night.evidence import seek_evidence
+    from winback.night.exchange_lists import exchange
     from winback.night.pepper import open_project_ledger
     from winback.night.settle import settle as settle_messages
 
     project, now = session().project(), session().started_at
     with open_project_ledger(project) as ledger:
         proven = seek_evidence(project, ledger, now=now)
+        lists = exchange(project, ledger, now=now)
         settled = settle_messages(ledger, now=now, today=project.business_date(now))
     found = settled._asdict()
     states = found.pop("states")
@@ -230,6 +235,10 @@ def settle() -> Answer:
         "accepted more than 24 hours ago without any event": settled.accepted_without_event,
         "events about messages that are not in this ledger": settled.events_without_row,
         "unknown": sum(settled.unknown_by_age.values()),
+        "suppressed because the vendor's lists say so": lists.suppressed,
+        "addresses the vendor was told not to write to": lists.told,
     }
     lines = [words, *(f"{count:,} {what}" for what, count in doubts.items() if count)]
-    return Answer(data={"messages": states, "proven": proven, **found}, words="\n".join(lines))
+    lines += [f"warning: {plain(warning)}" for warning in lists.warnings]
+    data = {"messages": states, "proven": proven, "lists": lists._asdict(), **found}
+    return Answer(data=data, words="\n".join(lines))

@@ -45,6 +45,11 @@ def is_consequential(receipt: Receipt) -> bool:
     return receipt.kind in {*_REASONS_OF_KINDS, "started"} or receipt.consequence in {*_REASONS, _SOFT}
 
 
+def reason_of(kind: str, consequence: str | None) -> Reason | None:
+    """Return what a receipt, or an entry of a vendor's list, says against writing again; the kind says more."""
+    return _REASONS_OF_KINDS.get(kind) or _REASONS.get(consequence or "")
+
+
 def take(
     connection: Connection, told: Iterable[tuple[Receipt, Any]], *, now: datetime, today: date, pepper: bytes
 ) -> tuple[int, int]:
@@ -80,8 +85,8 @@ def _act(at: datetime, receipt: Receipt, *, now: datetime, today: date) -> Act:
 
 
 def _reason(connection: Connection, receipt: Receipt, message: Any) -> Reason | None:  # noqa: ANN401  a row has no type
-    """Return what a receipt says against writing again; the kind says more than the code."""
-    reason = _REASONS_OF_KINDS.get(receipt.kind) or _REASONS.get(receipt.consequence or "")
+    """Return what a receipt says against writing again; soft failures say it together."""
+    reason = reason_of(receipt.kind, receipt.consequence)
     if reason is None and receipt.consequence == _SOFT and message.address_hmac:
         return Reason.INVALID_ADDRESS if _is_dead(_soft_failures(connection, message.address_hmac)) else None
     return reason

@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from winback.channels.registry import keeps_lists
 from winback.errors import ConfigError, WinbackError
-from winback.ledger import cycles, queue, switches
+from winback.ledger import cycles, queue, switches, vendor_lists
 from winback.ledger.engine import check as check_database
 from winback.night.check import check
+from winback.night.exchange_lists import LAST
 from winback.night.opening import open_store
 from winback.night.pepper import open_project_ledger
 from winback.night.reach import way_out_of_each
@@ -22,13 +25,13 @@ from winback.settings import load_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
     from pathlib import Path
 
     from winback.settings import Project
 
 LEAST_FREE_BYTES = 1 << 30
 FAULTS_A_LINE = 3
+LISTS_READ_WITHIN = timedelta(hours=26)
 
 
 class Finding(NamedTuple):
@@ -58,6 +61,7 @@ def diagnose(root: Path, *, now: datetime) -> list[Finding]:
         "sources": _sources,
         "channels": _channels,
         **way_out_of_each(project),
+        "vendor's lists": lambda opened: _vendor_lists(opened, now),
         "red button": _red_button,
         "last night": lambda opened: _last_night(opened, now),
         "unknown messages": _unknown_messages,
@@ -132,6 +136,22 @@ def _channels(project: Project) -> str:
         raise _Amiss("no channel is set up in winback.yaml: nothing could ever be sent")
     text = ", ".join(f"{name} by {channel.provider}" for name, channel in used.items())
     return text + ("" if project.config.live else "; live: false, so nothing leaves this machine")
+
+
+def _vendor_lists(project: Project, now: datetime) -> str:
+    """Say how the last exchange of refusals with the mail vendor went: a key may send and yet not read its lists."""
+    if not keeps_lists(project):
+        return "none to read: no live mail goes by a vendor that keeps lists"
+    with open_project_ledger(project) as ledger, ledger.reading() as connection:
+        last = vendor_lists.read_mark(connection, LAST)
+    if not last:
+        return "not read yet: the next night does it, or winback settle; the key needs the scope Suppressions"
+    if last["warnings"]:
+        raise _Amiss("; ".join(last["warnings"]))
+    at = datetime.fromisoformat(last["at"])
+    if now - at > LISTS_READ_WITHIN:
+        raise _Amiss(f"last read at {at:%Y-%m-%d %H:%M} UTC: is the schedule running? winback settle")
+    return f"read at {at:%Y-%m-%d %H:%M} UTC"
 
 
 def _red_button(project: Project) -> str:

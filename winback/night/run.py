@@ -19,6 +19,7 @@ from winback.night.apply import apply
 from winback.night.assess import assess, population_fits
 from winback.night.check import check_merge_fields, require_sound
 from winback.night.deliver import deliver
+from winback.night.exchange_lists import exchange
 from winback.night.opening import Night, be_silent, open_night
 from winback.night.plan import Plan, plan
 from winback.night.plan_file import read_plan, refuse_drift, write_plan
@@ -248,13 +249,15 @@ def _carry_out(
     run_id = uuid.uuid4().hex
     note_accepted_guards(night, worked_out, by=actor)
     new = apply(night, worked_out, templates=templates, run_id=run_id)
+    # Whoever told the vendor no since yesterday is known before anything is claimed.
+    lists = exchange(night.project, night.ledger, now=night.now)
     try:
         for moment in _moments(night) if is_delivered else ():
             deliver(night.project, night.ledger, now=moment)
             settle(night.ledger, now=moment, today=night.project.business_date(moment))
     except GuardRefused as refused:
         held = [*held, {"name": "stop", "kind": "switch", "detail": str(refused)}]
-    return _report(night, worked_out, held, started=started, run_id=run_id, new_messages=new)
+    return _report(night, worked_out, held, started=started, run_id=run_id, new_messages=new, notes=lists.warnings)
 
 
 def _moments(night: Night) -> list[datetime]:

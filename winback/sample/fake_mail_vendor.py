@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
 NAME = "sendgrid"
 SEND_PATH = "/v3/mail/send"
+GLOBAL_PATH = "/v3/asm/suppressions/global"
 LISTS = ("bounces", "blocks", "spam_reports", "invalid_emails", "unsubscribes")
 LARGEST_BODY_BYTES = 30 * 1024 * 1024
+SCOPES = ("mail.send", "suppression")
+"""What a key may be allowed; it is allowed both unless the desk is told otherwise."""
 HELP = "https://example.invalid/help"
 BAD_RECIPIENT = 400
 _USUAL_PAGE = 500
@@ -45,13 +48,16 @@ class FakeMailVendor:
         self.api_key = api_key
         self.refuses = refuses
         self.lists: dict[str, list[dict[str, Any]]] = {name: [] for name in LISTS}
+        self.scopes = frozenset(SCOPES)
 
     def answer(self, request: VendorRequest) -> VendorAnswer:
         """Return the answer to one request."""
         if request.headers.get("authorization") != f"Bearer {self.api_key}":
             return self.error(401)
         if request.path == SEND_PATH:
-            return self._send(request)
+            return self._send(request) if "mail.send" in self.scopes else self.error(403)
+        if "suppression" not in self.scopes:
+            return self.error(403)
         if request.path.startswith("/v3/asm/suppressions"):
             return self._global_suppressions(request)
         name = request.path.removeprefix("/v3/suppression/")
@@ -63,6 +69,7 @@ class FakeMailVendor:
         """Return an error that is not about the content of a request."""
         words = {
             401: "the provided authorization grant is invalid",
+            403: "access forbidden",
             404: "not found",
             405: "method not allowed",
             413: "the request is too large",
@@ -113,7 +120,7 @@ class FakeMailVendor:
     def _global_suppressions(self, request: VendorRequest) -> VendorAnswer:
         """Answer about the list of people who want nothing at all."""
         unsubscribes = self.lists["unsubscribes"]
-        here = "/v3/asm/suppressions/global"
+        here = GLOBAL_PATH
         if request.path == "/v3/asm/suppressions" and request.method == "GET":
             rows = [{**row, "group_id": -1, "group_name": "Global"} for row in unsubscribes]
             return json_answer(200, rows)

@@ -143,6 +143,8 @@ class VendorDesk:
         teller = self.mails if vendor == fake_mail_vendor.NAME else self.texts
         answer = VendorAnswer(status=0) if rule and not rule.is_accepting else teller.answer(request)
         if not request.number:
+            if request.path == fake_mail_vendor.GLOBAL_PATH and answer.status == 201:  # noqa: PLR2004  created
+                self.record.event("told", given=orjson.loads(answer.body)["recipient_emails"])
             return Told(answer=answer)
         if answer.status >= HTTPStatus.BAD_REQUEST:  # wrong by itself, so no fault happens to it
             self.record.event(
@@ -199,8 +201,10 @@ class VendorDesk:
                 self.plan = fault_plan(given, seed=self.plan.seed)
             elif request.method == "PUT" and name.startswith("suppressions/"):
                 self._suppress(name.removeprefix("suppressions/"), given)
+            elif request.method == "PUT" and name == "scopes":
+                self.mails.scopes = frozenset(map(str, given))
             else:
-                return json_answer(404, {"error": "PUT /fake/faults or /fake/suppressions/LIST"})
+                return json_answer(404, {"error": "PUT /fake/faults, /fake/scopes or /fake/suppressions/LIST"})
         except (UsageError, KeyError, TypeError, ValueError) as problem:
             return json_answer(400, {"error": str(problem)})
         self.record.event("control", path=request.path, given=given)
@@ -220,3 +224,5 @@ class VendorDesk:
                 self._numbers[event["vendor"]] = max(self._numbers[event["vendor"]], event["request"])
             elif event["path"].startswith(f"{CONTROL}suppressions/"):
                 self._suppress(event["path"].rpartition("/")[2], event["given"])
+            elif event["path"] == f"{CONTROL}scopes":
+                self.mails.scopes = frozenset(event["given"])
