@@ -22,6 +22,7 @@ from winback.night.deliver import deliver, write_local_pages
 from winback.night.evidence import seek_evidence
 from winback.night.exchange_lists import exchange
 from winback.night.pepper import open_project_ledger
+from winback.night.poll_texts import poll
 from winback.night.run import apply_plan
 from winback.night.settle import settle
 from winback.settings import wall_clock
@@ -133,7 +134,8 @@ def settle_messages(project: str) -> dict[str, int]:
     opened, now = open_project(project), wall_clock()
     with open_project_ledger(opened) as ledger:
         seek_evidence(opened, ledger, now=now)
-        for warning in exchange(opened, ledger, now=now).warnings:
+        polled = poll(opened, ledger, now=now)
+        for warning in (*polled.warnings, *exchange(opened, ledger, now=now).warnings):
             get_run_logger().warning("%s", warning)
         counts = dict(settle(ledger, now=now, today=opened.business_date(now)).states)
     get_run_logger().info("settled %s", counts)

@@ -88,6 +88,10 @@ class FakeVendorProcess:
         """Replace one of SendGrid's suppression lists."""
         self._put(f"suppressions/{name}", rows)
 
+    def set_texts(self, states: dict[str, str]) -> None:
+        """Move listed texts, by Twilio's id, to a state, with a code after a colon where it failed."""
+        self._put("texts", states)
+
     def set_scopes(self, *scopes: str) -> None:
         """Say what SendGrid's key may do from the next request on."""
         self._put("scopes", list(scopes))

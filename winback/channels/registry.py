@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from winback.channels import Channel
     from winback.channels.sendgrid_lists import SendGridLists
     from winback.channels.transport import Transport
+    from winback.channels.twilio_polls import TwilioPolls
     from winback.settings import Project
 
 
@@ -112,15 +113,48 @@ def _smtp(project: Project, settings: ProviderSettings, transport: Transport) ->
     return SmtpMail(server, transport=transport)
 
 
-def _twilio(project: Project, settings: ProviderSettings, transport: Transport) -> Channel | None:
-    from winback.channels.twilio_texts import BASE_URL, TwilioTexts
+def open_polls(project: Project, transport: Transport | None = None) -> TwilioPolls | None:
+    """Return who can be asked how the project's texts fared, or None where nobody can or nothing is live.
 
+    Raises
+    ------
+    SettingsError
+        If its settings are missing or wrong: all of them, by variable.
+    """
+    texts = project.config.channels.sms, project.config.channels.whatsapp
+    if not project.config.live or not any(one is not None and one.provider == "twilio" for one in texts):
+        return None
+    from winback.channels.transport import Transport as RealTransport
+    from winback.channels.twilio_polls import TwilioPolls
+    from winback.channels.twilio_texts import BASE_URL
+
+    settings = ProviderSettings(project.environment)
+    account, username, password = _twilio_account(settings)
+    base_url = settings.base_url("TWILIO_BASE_URL", BASE_URL)
+    if settings.faults:
+        raise SettingsError(settings.faults)
+    return TwilioPolls(
+        account_sid=account,
+        username=username,
+        password=password,
+        transport=transport or RealTransport(),
+        base_url=base_url,
+    )
+
+
+def _twilio_account(settings: ProviderSettings) -> tuple[str, str, str]:
+    """Return whose account it is, and the name and password of whoever calls."""
     account = settings.sid("TWILIO_ACCOUNT_SID")
     # An API key can be taken back alone; the account's token signs callbacks, too.
     if settings.has("TWILIO_API_KEY") or settings.has("TWILIO_API_SECRET"):
-        username, password = settings.key("TWILIO_API_KEY"), settings.key("TWILIO_API_SECRET")
-    else:
-        username, password = account, settings.key("TWILIO_AUTH_TOKEN")
+        return account, settings.key("TWILIO_API_KEY"), settings.key("TWILIO_API_SECRET")
+    return account, account, settings.key("TWILIO_AUTH_TOKEN")
+
+
+def _twilio(project: Project, settings: ProviderSettings, transport: Transport) -> Channel | None:
+    from winback.channels.twilio_texts import BASE_URL, TwilioTexts
+
+    account, username, password = _twilio_account(settings)
     base_url = settings.base_url("TWILIO_BASE_URL", BASE_URL)
     service = settings.sid("TWILIO_MESSAGING_SERVICE_SID", is_needed=False)
     whatsapp = project.config.channels.whatsapp

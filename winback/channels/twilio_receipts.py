@@ -35,27 +35,44 @@ def receipts_of(body: bytes, *, message_id: str, received_at: datetime) -> Recei
     received_at : aware: the callback has no time of its own
     """
     form = _form(body)
-    status = form.get("MessageStatus") or form.get("SmsStatus") or ""
+    receipt = receipt_of_state(
+        form.get("MessageStatus") or form.get("SmsStatus") or "",
+        form.get("ErrorCode") or "",
+        message_id=message_id,
+        sid=form.get("MessageSid") or form.get("SmsSid"),
+        to=form.get("To") or "",
+        at=received_at,
+    )
+    return _nothing() if receipt is None else Receipts([receipt])
+
+
+def receipt_of_state(
+    status: str, code: str, *, message_id: str, sid: str | None, to: str, at: datetime
+) -> Receipt | None:
+    """Return what a state of a text says, told by a callback or asked for; None where it says nothing.
+
+    Parameters
+    ----------
+    status, code : Twilio's; the code is empty where nothing went wrong
+    message_id, sid : ours and Twilio's
+    to : whom it went to, as Twilio writes it
+    at : aware; since when, as far as that is known
+    """
     meaning = code_table("twilio").of_event(status)
     if meaning is None or not is_message_id(message_id):
-        return _nothing()
-    code = form.get("ErrorCode") or ""
+        return None
     is_code = code.isascii() and code.isdigit() and len(code) <= _LONGEST_CODE and int(code) > 0
     of_code = code_table("twilio").of_code(int(code)) if is_code else None
-    return Receipts(
-        [
-            Receipt(
-                message_id=message_id,
-                provider="twilio",
-                provider_id=vendor_id(form.get("MessageSid") or form.get("SmsSid")),
-                kind=meaning.kind,
-                occurred_at=received_at,
-                code=code if is_code else None,
-                detail=status,
-                consequence=of_code.consequence if of_code else meaning.consequence,
-                channel=_channel_and_address(form.get("To") or "")[0],
-            )
-        ]
+    return Receipt(
+        message_id=message_id,
+        provider="twilio",
+        provider_id=vendor_id(sid),
+        kind=meaning.kind,
+        occurred_at=at,
+        code=code if is_code else None,
+        detail=status,
+        consequence=of_code.consequence if of_code else meaning.consequence,
+        channel=_channel_and_address(to)[0],
     )
 
 

@@ -216,16 +216,19 @@ def deliver() -> Answer:
 def settle() -> Answer:
     """Apply receipts, look for evidence, settle or give up what is in doubt, and count the messages by state.
 
-    Where mail goes out by a vendor that keeps lists of refusals, both sides are told what the other knows.
+    Texts that were never heard of are asked about; where mail goes out by a vendor that keeps lists of refusals, both
+    sides are told what the other knows.
     """
     from winback.night.evidence import seek_evidence
     from winback.night.exchange_lists import exchange
     from winback.night.pepper import open_project_ledger
+    from winback.night.poll_texts import poll
     from winback.night.settle import settle as settle_messages
 
     project, now = session().project(), session().started_at
     with open_project_ledger(project) as ledger:
         proven = seek_evidence(project, ledger, now=now)
+        polled = poll(project, ledger, now=now)
         lists = exchange(project, ledger, now=now)
         settled = settle_messages(ledger, now=now, today=project.business_date(now))
     found = settled._asdict()
@@ -239,6 +242,7 @@ def settle() -> Answer:
         "addresses the vendor was told not to write to": lists.told,
     }
     lines = [words, *(f"{count:,} {what}" for what, count in doubts.items() if count)]
-    lines += [f"warning: {plain(warning)}" for warning in lists.warnings]
-    data = {"messages": states, "proven": proven, "lists": lists._asdict(), **found}
+    lines += [f"warning: {plain(warning)}" for warning in (*polled.warnings, *lists.warnings)]
+    told = {"polled": polled._asdict(), "lists": lists._asdict()}
+    data = {"messages": states, "proven": proven, **told, **found}
     return Answer(data=data, words="\n".join(lines))

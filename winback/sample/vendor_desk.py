@@ -201,10 +201,16 @@ class VendorDesk:
                 self.plan = fault_plan(given, seed=self.plan.seed)
             elif request.method == "PUT" and name.startswith("suppressions/"):
                 self._suppress(name.removeprefix("suppressions/"), given)
+            elif request.method == "PUT" and name == "texts":
+                for sid, told in given.items():
+                    state, _, code = str(told).partition(":")
+                    self.texts.advance(sid, state, code)
             elif request.method == "PUT" and name == "scopes":
                 self.mails.scopes = frozenset(map(str, given))
             else:
-                return json_answer(404, {"error": "PUT /fake/faults, /fake/scopes or /fake/suppressions/LIST"})
+                return json_answer(
+                    404, {"error": "PUT /fake/faults, /fake/texts, /fake/scopes or /fake/suppressions/LIST"}
+                )
         except (UsageError, KeyError, TypeError, ValueError) as problem:
             return json_answer(400, {"error": str(problem)})
         self.record.event("control", path=request.path, given=given)
