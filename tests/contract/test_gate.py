@@ -22,6 +22,7 @@ from winback.ledger import (
     claims,
     cycles,
     gate,
+    held_steps,
     loads,
     message_tables,
     night_tables,
@@ -51,6 +52,7 @@ OFFICE_HOURS = load_send_hours(
 )
 LATER = NOW + timedelta(minutes=5)
 HEARD = NOW + timedelta(minutes=1)
+HELD = held_steps.HeldStep("winback", 1, "email")
 
 
 def _claim(ledger, *, now=LATER, owner="s1", limit=100, **options) -> claims.Claim:
@@ -324,7 +326,7 @@ def test_the_questions_are_asked_in_the_stated_order(ledger):
     """Everything speaks against one message; each answer that is taken away shows the next question."""
     rows.populate(ledger, "a", send=False)
     now = datetime(2026, 3, 10, 22, 0, tzinfo=UTC)
-    expiries = [now - timedelta(minutes=1)] + [now + timedelta(days=2)] * 9
+    expiries = [now - timedelta(minutes=1)] + [now + timedelta(days=2)] * 10
     _load(ledger, "orders", held="stale")
     terms = Terms(
         countries=COUNTRIES, hours=OFFICE_HOURS, per_week=0, sources={"winback": {"orders"}},
@@ -341,19 +343,21 @@ def test_the_questions_are_asked_in_the_stated_order(ledger):
         cycles.close_cycles(connection, pd.DataFrame({**closing, "closed_on": pd.Timestamp(NIGHT)}))
         connection.execute(night_tables.cycles.update().values(arm="control"))
         verdicts.queue_messages(connection, rows.messages("a"), pepper=PEPPER)
+        held_steps.hold(connection, HELD, reason="complaints", by="brake", now=NOW)
     relief = [
         lambda _connection: None,
         lambda _connection: None,
         lambda connection: connection.execute(people_tables.suppressions.delete()),
         lambda connection: people.add_consents(connection, rows.consents("a").assign(basis="express"), pepper=PEPPER),
         lambda connection: connection.execute(night_tables.loads.delete()),
+        lambda connection: held_steps.release_step(connection, HELD.name, reason="read", by="me", now=NOW),
         lambda connection: connection.execute(people_tables.signs_of_life.delete()),
         lambda connection: connection.execute(night_tables.cycles.update().values(closed_on=None, close_reason=None)),
         lambda _connection: None,
         lambda connection: connection.execute(people_tables.contacts.update().values(timezone="Pacific/Auckland")),
         lambda _connection: None,
     ]
-    settings = [terms] * 7 + [replace(terms, is_welcome=None)] * 2 + [gate.Terms()]
+    settings = [terms] * 8 + [replace(terms, is_welcome=None)] * 2 + [gate.Terms()]
     asked = []
     for expires_at, change, using in zip(expiries, relief, settings, strict=False):
         with ledger.writing() as connection:
@@ -362,8 +366,8 @@ def test_the_questions_are_asked_in_the_stated_order(ledger):
             connection.execute(message_tables.messages.update().values(fresh))
         asked += _claim(ledger, terms=using, now=now).refused
     assert asked == [
-        "step_missed", "opted_out", "no_consent_record", "source_held", "returned", "cycle_ended", "not_on_the_list",
-        "quiet_hours", "frequency_cap", "control",
+        "step_missed", "opted_out", "no_consent_record", "source_held", "step_held", "returned", "cycle_ended",
+        "not_on_the_list", "quiet_hours", "frequency_cap", "control",
     ]  # fmt: skip
 
 

@@ -95,7 +95,7 @@ def test_tables_come_as_csv_or_json(shop):
     assert [row.split(",")[0] for row in rows[1:]] == sorted(row.split(",")[0] for row in rows[1:])
     assert list(shop.messages()[0]) == [
         *("message_id", "customer_id", "programme", "cycle", "step", "channel", "state", "attempts"),
-        *("provider", "provider_id", "planned_at", "accepted_at", "last_error"),
+        *("provider", "provider_id", "planned_at", "accepted_at", "last_error", "reason", "not_before_at"),
     ]
     assert shop.messages("--state", "rejected") == []
     assert shop.do("messages", "--state", "rejected").out.decode().startswith("message_id,")

@@ -11,7 +11,8 @@ from sqlalchemy import select, update
 from test_deliver import plan
 from test_sending import LIVE, ids, live_project, stored
 
-from winback.ledger.schema import messages, receipts, suppressions
+from winback.ledger.message_tables import messages, receipts
+from winback.ledger.people_tables import suppressions
 from winback.night.deliver import deliver
 from winback.night.poll_texts import poll
 from winback.settings import load_project

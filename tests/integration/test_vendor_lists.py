@@ -13,8 +13,8 @@ from test_sending import LIVE, live_project, stored
 
 from winback.core.reasons import Reason
 from winback.ledger import diary, refusals
+from winback.ledger.people_tables import suppressions
 from winback.ledger.refusals import Act, Target
-from winback.ledger.schema import suppressions
 from winback.night.deliver import deliver
 from winback.night.diagnose import diagnose
 from winback.night.exchange_lists import exchange

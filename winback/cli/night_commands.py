@@ -242,6 +242,7 @@ def settle() -> Answer:
         "addresses the vendor was told not to write to": lists.told,
     }
     lines = [words, *(f"{count:,} {what}" for what, count in doubts.items() if count)]
+    lines += [f"{step} is held: {plain(why)}; winback resume --step" for step, why in settled.held_steps.items()]
     lines += [f"warning: {plain(warning)}" for warning in (*polled.warnings, *lists.warnings)]
     told = {"polled": polled._asdict(), "lists": lists._asdict()}
     data = {"messages": states, "proven": proven, **told, **found}

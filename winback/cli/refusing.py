@@ -68,15 +68,22 @@ def stop(*, reason: str = "stopped by hand") -> Answer:
     return Answer(data=result, words="Stopped. Nothing more is sent until `winback resume --reason ...`.")
 
 
-def resume(*, reason: str) -> Answer:
-    """Release the red button.
+def resume(*, reason: str, step: str = "") -> Answer:
+    """Release the red button, or one step that complaints are holding.
 
     Parameters
     ----------
     reason
         Why it is safe again; it stands in the audit log.
+    step
+        PROGRAMME/STEP/CHANNEL of a held step, as `winback doctor` and `winback settle` name it.
     """
-    from winback.night.refuse import release_stop
+    from winback.night.refuse import release_step, release_stop
+
+    if step:
+        asked = session()
+        result = release_step(asked.project(), step, reason=reason, actor=asked.actor, now=asked.started_at)
+        return Answer(data=result, words=f"Released {step}. The next `winback deliver` sends its messages.")
 
     result = release_stop(session().project(), reason=reason, actor=session().actor, now=session().started_at)
     return Answer(data=result, words="Released. The next night, or `winback deliver`, sends again.")

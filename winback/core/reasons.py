@@ -65,6 +65,7 @@ class Reason(StrEnum):
     SUNSET_SHARE = "sunset_share", Action.HOLD, "too large a share of the base would be sunset; a person has to look"
     NO_TIMEZONE = "no_timezone", Action.HOLD, "nobody knows in which time zone this contact is"
     NOT_ON_THE_LIST = "not_on_the_list", Action.HOLD, "this address is not on the list that may be written to"
+    STEP_HELD = "step_held", Action.HOLD, "too many people complained about this step; a person has to look"
     STOPPED = "stopped", Action.HOLD, "the red button is pressed"
 
     ERASED = "erased", Action.SKIP, "this contact asked to be forgotten"

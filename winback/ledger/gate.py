@@ -141,6 +141,11 @@ class Gate:
         is_held = not self.known.held_sources.isdisjoint(self.terms.sources.get(row["programme"], ()))
         return self._put_off(row, Reason.SOURCE_HELD, self.now + ASKED_AGAIN_AFTER) if is_held else None
 
+    def step(self, row: Mapping[str, Any]) -> Refused | None:
+        """Put off what too many people complained about, until a person has looked."""
+        is_held = (row["programme"], row["step"], row["channel"]) in self.known.held_steps
+        return self._put_off(row, Reason.STEP_HELD, self.now + ASKED_AGAIN_AFTER) if is_held else None
+
     def activity(self, row: Mapping[str, Any]) -> Refused | None:
         """Refuse who has come back since the plan was made."""
         signs = self.known.signs.get(row["customer_id"])
@@ -222,6 +227,7 @@ QUESTIONS = (
     Gate.suppression,
     Gate.consent,
     Gate.sources,
+    Gate.step,
     Gate.activity,
     Gate.cycle,
     Gate.address,

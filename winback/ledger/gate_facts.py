@@ -14,7 +14,7 @@ from sqlalchemy import func, or_, select
 
 from winback.core.merge_fields import CONTACT_FIELDS
 from winback.core.slots import PLACE
-from winback.ledger import signs_of_life
+from winback.ledger import held_steps, signs_of_life
 from winback.ledger.connections import among
 from winback.ledger.message_tables import messages
 from winback.ledger.night_tables import cycles, loads
@@ -89,6 +89,7 @@ class Known:
     signs : by customer: what they did of late
     recent : by customer: messages of the last seven days that went, or may have gone
     held_sources : sources whose newest load is held
+    held_steps : programme, step and channel of each step that waits for a person
     """
 
     contacts: Mapping[str, Mapping[str, Any]]
@@ -98,6 +99,7 @@ class Known:
     signs: Mapping[str, list[Sign]]
     recent: Mapping[str, int]
     held_sources: frozenset[str]
+    held_steps: frozenset[tuple[str, int, str]] = frozenset()
 
 
 def read_known(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Known:
@@ -112,6 +114,7 @@ def read_known(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Kno
         signs=signs_of_life.read_signs(connection, customers),
         recent=_recent(connection, rows, customers),
         held_sources=_held_sources(connection),
+        held_steps=frozenset(held_steps.held_steps(connection)),
     )
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import and_, exists, or_, select
 
+from winback.ledger.message_tables import messages, receipts
 from winback.ledger.queue import MessageState
-from winback.ledger.schema import messages, receipts
 
 if TYPE_CHECKING:
     from datetime import datetime

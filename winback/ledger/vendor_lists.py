@@ -17,8 +17,9 @@ from sqlalchemy import or_, select
 from winback.core.reasons import Reason
 from winback.ledger import keys, refusals
 from winback.ledger.connections import new_insert
+from winback.ledger.control_tables import meta
+from winback.ledger.people_tables import contacts, suppressions
 from winback.ledger.refusals import Act, Target
-from winback.ledger.schema import contacts, meta, suppressions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

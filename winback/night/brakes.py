@@ -7,16 +7,31 @@ channel and sender, used by several threads under its own lock.
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from winback.channels import Consequence, Outcome
-from winback.core.flow_control import AdaptiveLimit, Answer, CampaignGuard, CircuitBreaker, TokenBucket
+from winback.core.flow_control import (
+    AdaptiveLimit,
+    Answer,
+    Brake,
+    CampaignGuard,
+    CircuitBreaker,
+    TokenBucket,
+    brake_for,
+)
+from winback.ledger import held_steps
+from winback.ledger.channel_health import step_feedback
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date, datetime
+
+    from sqlalchemy import Connection
 
     from winback.channels import SendResult
 
+HEALTH_DAYS = 7
 _TOO_MANY = 429
 _DENIED = frozenset({401, 403})
 
@@ -90,3 +105,23 @@ def _answer(results: Sequence[SendResult]) -> Answer:
     is_lost = any(result.outcome is Outcome.UNKNOWN for result in results)
     is_away = any(result.outcome is Outcome.DEFERRED and result.status is None for result in results)
     return Answer.FAILED if is_lost or is_away else Answer.FINE
+
+
+def hold_complained_steps(connection: Connection, *, now: datetime, today: date) -> list[str]:
+    """Hold every step that too many people complained about in the last days; return those that are new.
+
+    What a person has looked at and released counts no more: only later messages can hold the step again.
+    """
+    since, new = today - timedelta(days=HEALTH_DAYS), []
+    for step, feedback in step_feedback(connection, since=since).items():
+        if brake_for(feedback) is Brake.NONE:
+            continue
+        looked_at = held_steps.released_at(connection, step)
+        if looked_at is not None:
+            newer = step_feedback(connection, since=since, after=looked_at, only=step).get(step)
+            if newer is None or brake_for(newer) is Brake.NONE:
+                continue
+        reason = f"{feedback.complained} complaints for {feedback.delivered} delivered in {HEALTH_DAYS} days"
+        if held_steps.hold(connection, step, reason=reason, by="brake", now=now):
+            new.append(step.name)
+    return new

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from winback.channels.registry import keeps_lists
 from winback.errors import ConfigError, WinbackError
-from winback.ledger import cycles, queue, switches, vendor_lists
+from winback.ledger import cycles, held_steps, queue, switches, vendor_lists
 from winback.ledger.engine import check as check_database
 from winback.night.check import check
 from winback.night.exchange_lists import LAST
@@ -63,6 +63,7 @@ def diagnose(root: Path, *, now: datetime) -> list[Finding]:
         **way_out_of_each(project),
         "vendor's lists": lambda opened: _vendor_lists(opened, now),
         "red button": _red_button,
+        "held steps": _held_steps,
         "last night": lambda opened: _last_night(opened, now),
         "unknown messages": _unknown_messages,
     }
@@ -160,6 +161,15 @@ def _red_button(project: Project) -> str:
     if pressed is not None:
         raise _Amiss(f"pressed by {pressed.by} at {pressed.at:%Y-%m-%d %H:%M} UTC ({pressed.reason}): `winback resume`")
     return "not pressed"
+
+
+def _held_steps(project: Project) -> str:
+    with open_project_ledger(project) as ledger, ledger.reading() as connection:
+        held = held_steps.held_steps(connection)
+    if held:
+        said = "; ".join(f"{step.name} ({why})" for step, why in held.items())
+        raise _Amiss(f"{said}: look at the texts, then winback resume --step NAME --reason …")
+    return "none"
 
 
 def _last_night(project: Project, now: datetime) -> str:

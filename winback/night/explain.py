@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MESSAGE_COLUMNS = (
     "message_id", "customer_id", "programme", "cycle", "step", "channel", "state", "attempts", "provider",
-    "provider_id", "planned_at", "accepted_at", "last_error",
+    "provider_id", "planned_at", "accepted_at", "last_error", "reason", "not_before_at",
 )  # fmt: skip
 """The public columns of a message, in the order of INTERFACE."""
 

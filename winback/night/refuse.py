@@ -15,7 +15,7 @@ from winback.channels.outbox_pages import remove_pages
 from winback.channels.registry import outbox_of
 from winback.core.reasons import Reason
 from winback.errors import StoreUnavailable, UsageError
-from winback.ledger import erasure, people, refusals, switches
+from winback.ledger import erasure, held_steps, people, refusals, switches
 from winback.night.opening import open_store
 from winback.night.pepper import open_project_ledger
 from winback.night.scratch import clear_scratch
@@ -122,6 +122,25 @@ def press_stop(project: Project, *, reason: str, actor: str, now: datetime) -> d
     with open_project_ledger(project) as ledger, ledger.writing() as connection:
         was_new = switches.press(connection, at=now, by=actor, reason=reason)
     return {"stopped": True, "changed": was_new}
+
+
+def release_step(project: Project, name: str, *, reason: str, actor: str, now: datetime) -> dict[str, Any]:
+    """Release a step that complaints are holding.
+
+    Raises
+    ------
+    UsageError
+        If no such step is held, or no reason is given.
+    """
+    if not reason.strip():
+        raise UsageError("--reason is empty: say why this step may be sent again")
+    with open_project_ledger(project) as ledger, ledger.writing() as connection:
+        held = [step.name for step in held_steps.held_steps(connection)]
+        if name not in held:
+            near = documents.nearest(name, held)
+            raise UsageError(f"--step {name}: no such step is held{near}. Held now: {', '.join(held) or 'none'}")
+        held_steps.release_step(connection, name, reason=reason, by=actor, now=now)
+    return {"step": name, "held": False}
 
 
 def release_stop(project: Project, *, reason: str, actor: str, now: datetime) -> dict[str, Any]:

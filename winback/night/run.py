@@ -17,6 +17,7 @@ from winback.ledger import queue
 from winback.night.agree import note_accepted_guards, require_agreement
 from winback.night.apply import apply
 from winback.night.assess import assess, population_fits
+from winback.night.brakes import hold_complained_steps
 from winback.night.check import check_merge_fields, require_sound
 from winback.night.deliver import deliver
 from winback.night.exchange_lists import exchange
@@ -251,6 +252,8 @@ def _carry_out(
     new = apply(night, worked_out, templates=templates, run_id=run_id)
     # Whoever told the vendor no since yesterday is known before anything is claimed.
     lists = exchange(night.project, night.ledger, now=night.now)
+    with night.ledger.writing() as connection:
+        hold_complained_steps(connection, now=night.now, today=night.project.business_date(night.now))
     try:
         for moment in _moments(night) if is_delivered else ():
             deliver(night.project, night.ledger, now=moment)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from winback.ledger import queue, receipts, unknowns
+from winback.ledger import held_steps, queue, receipts, unknowns
+from winback.night.brakes import hold_complained_steps
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -34,6 +35,7 @@ class Settled(NamedTuple):
     accepted_without_event : accepted more than 24 hours ago, never heard of since
     events_without_row : receipts about messages that this ledger does not know
     unknown_by_age : unknown messages by how long ago they were posted
+    held_steps : steps that wait for a person, and why
     """
 
     states: dict[str, int]
@@ -42,6 +44,7 @@ class Settled(NamedTuple):
     accepted_without_event: int
     events_without_row: int
     unknown_by_age: dict[str, int]
+    held_steps: dict[str, str]
 
 
 def settle(ledger: Ledger, *, now: datetime, today: date) -> Settled:
@@ -56,6 +59,7 @@ def settle(ledger: Ledger, *, now: datetime, today: date) -> Settled:
         queue.recover(connection, is_alive=ledger.is_locked, now=now)
         told = receipts.settle_pending(connection, now=now, today=today, pepper=ledger.pepper)
         abandoned = unknowns.abandon(connection, now=now)
+        hold_complained_steps(connection, now=now, today=today)
     with ledger.reading() as connection:
         return Settled(
             states=queue.count_by_state(connection),
@@ -64,4 +68,5 @@ def settle(ledger: Ledger, *, now: datetime, today: date) -> Settled:
             accepted_without_event=receipts.count_silent(connection, before=now - GRACE, except_by=NEVER_REPORT),
             events_without_row=receipts.count_strays(connection),
             unknown_by_age=unknowns.count_by_age(connection, now=now),
+            held_steps={step.name: why for step, why in held_steps.held_steps(connection).items()},
         )
