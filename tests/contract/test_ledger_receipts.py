@@ -298,8 +298,11 @@ def test_an_erased_customer_leaves_no_trace_in_receipts(ledger):
         counts = erasure.forget(connection, "a", Act(NOW, NIGHT, "cli", "cli:ann"), pepper=PEPPER)
     assert counts["receipts"] == 1
     assert _record(ledger, _receipt("a", "complained", 5, provider_id=None)).suppressed == 1, "by address only"
+    late = _receipt("a", "delivered", 6, detail="250 taken for a@example.com", provider_id="sg-a-late")
+    assert _record(ledger, late).moved == 0, "it bounced, which says more"
     with ledger.reading() as connection:
         stored = connection.execute(select(message_tables.receipts)).all()
+        stored += connection.execute(select(message_tables.messages)).all()
         kinds = connection.scalars(
             select(people_tables.suppressions.c.kind).where(people_tables.suppressions.c.reason == "complained")
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 import ledger_rows as rows
 import pandas as pd
 import pytest
-from sqlalchemy import column, inspect, select, table
+from sqlalchemy import column, event, inspect, select, table
 
 from winback.core.reasons import Reason
 from winback.ledger import (
@@ -430,3 +430,28 @@ def test_a_short_id_blanks_no_strangers_values(known):
     with known.reading() as connection:
         found = bulk.read_frame(connection, select(quarantine.c.masked_value))
     assert "cy-rus@" in found["masked_value"].tolist()
+
+
+def test_an_address_is_looked_for_by_an_index_on_every_channel(shop):
+    """SQLite says how it looks: a walk through all contacts would take a second of every stop in a large base."""
+    asked = []
+
+    def note(_connection, _cursor, statement, given, *_rest):
+        if statement.startswith("SELECT contacts.customer_id"):
+            asked.append((statement, given))
+
+    with shop.writing() as connection:
+        if connection.dialect.name != "sqlite":
+            pytest.skip("PostgreSQL chooses by the size of the table")
+        event.listen(connection, "before_cursor_execute", note)
+        for channel in (None, "sms", "whatsapp"):
+            target = Target(channel, address="+33622")
+            assert refusals.suppress(connection, target, ACT, pepper=PEPPER, reason=Reason.OPTED_OUT)
+        people.customers_at(connection, "+33622", pepper=PEPPER)
+        plans = [
+            row[-1]
+            for statement, given in asked[:4]
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given)
+        ]
+    assert len(asked) >= 4
+    assert not [line for line in plans if line.startswith("SCAN contacts")]

@@ -160,6 +160,25 @@ def ways_out(shop) -> dict[str, tuple[bool, str]]:
     return {one["name"]: (one["ok"], one["detail"]) for one in found if one["name"].startswith("channel ")}
 
 
+@pytest.mark.parametrize(
+    ("url", "is_fine", "said"),
+    [
+        ("http://127.0.0.1:8400", False, "is this machine"),
+        ("http://go.acme.example", False, "is not https"),
+        ("https://go.acme.example", True, "https://go.acme.example"),
+    ],
+)
+def test_the_doctor_looks_at_the_address_people_see_once_it_is_live(shop, vendors, url, is_fine, said):
+    business = {"name": "Acme", "timezone": "Europe/Paris", "country": "FR", "postal_address": "1 rue X, Paris"}
+    shop.configure(business=business | {"public_base_url": url})
+    found = {one["name"]: one for one in shop.do("--json", "doctor", code=None).data["checks"]}
+    assert (found["public address"]["ok"], said in found["public address"]["detail"]) == (is_fine, True)
+    assert found["names"] == {"name": "names", "ok": True, "detail": "127.0.0.1 found"}, vendors.base_url
+    shop.configure(live=False)
+    found = {one["name"]: one["ok"] for one in shop.do("--json", "doctor", code=None).data["checks"]}
+    assert found["public address"]
+
+
 def test_the_doctor_says_where_each_channel_leads_and_never_a_value(shop, vendors):
     shop.configure(only_to=["@staging.example"])
     base = vendors.base_url

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 
 from winback.core.reasons import Reason
 from winback.ledger import refusals
+from winback.ledger.keys import ERASED
 from winback.ledger.message_tables import messages, receipts
 from winback.ledger.refusals import Act, Target
 
@@ -37,7 +38,6 @@ _REASONS_OF_KINDS = {
 }
 _REASONS = {"withdraw": Reason.OPTED_OUT, "suppress": Reason.INVALID_ADDRESS}
 _SOFT = "soft"
-_ERASED = "erased-"
 
 
 def is_consequential(receipt: Receipt) -> bool:
@@ -94,7 +94,7 @@ def _reason(connection: Connection, receipt: Receipt, message: Any) -> Reason | 
 
 def _suppress(connection: Connection, message: Any, act: Act, *, reason: Reason, pepper: bytes) -> int:  # noqa: ANN401  a row has no type
     """Suppress the address a message went to and, but for dead addresses, the customer it was for."""
-    is_about_person = reason is not Reason.INVALID_ADDRESS and not message.customer_id.startswith(_ERASED)
+    is_about_person = reason is not Reason.INVALID_ADDRESS and not message.customer_id.startswith(ERASED)
     customer_id = message.customer_id if is_about_person else None
     if not (customer_id or message.address_hmac):
         return 0

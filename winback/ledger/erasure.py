@@ -46,7 +46,7 @@ def forget(connection: Connection, customer_id: str, act: Act, *, pepper: bytes)
             signs_of_life.delete().where(signs_of_life.c.customer_id == customer_id)
         ).rowcount,
         "quarantine": _empty_quarantine(connection, customer_id, dict(person or {})),
-        **_cut_loose(connection, customer_id, "erased-" + keys.customer_key(pepper, customer_id)[:32]),
+        **_cut_loose(connection, customer_id, keys.ERASED + keys.customer_key(pepper, customer_id)[:32]),
     }
     subject = keys.customer_key(pepper, customer_id)
     diary.record(connection, at=act.at, actor=act.actor, action="forget", subject=subject, after=count)

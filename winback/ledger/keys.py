@@ -10,6 +10,8 @@ import hmac
 import json
 
 CHANNELS = ("email", "sms", "whatsapp")
+ERASED = "erased-"
+"""What the pseudonym of somebody who was erased begins with."""
 
 
 def _keyed(pepper: bytes, text: str) -> str:

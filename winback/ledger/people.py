@@ -218,7 +218,8 @@ def some_customer_ids(connection: Connection, *, limit: int = 1000) -> list[str]
 
 def customers_at(connection: Connection, address: str, *, pepper: bytes) -> list[str]:
     """Return the customers who have this (normalised) address."""
-    hashes = [contacts.c[f"{channel}_hmac"] == keys.address_key(pepper, channel, address) for channel in keys.CHANNELS]
+    # A number is the same on WhatsApp, where it has no index of its own: with it all contacts would be walked through.
+    hashes = [contacts.c[f"{one}_hmac"] == keys.address_key(pepper, one, address) for one in ("email", "sms")]
     return list(connection.scalars(select(contacts.c.customer_id).where(or_(*hashes)).order_by(contacts.c.customer_id)))
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, func, select
 
 from winback.ledger import consequences, diary
 from winback.ledger.connections import new_insert
+from winback.ledger.keys import ERASED
 from winback.ledger.message_tables import attempts, messages, receipts
 from winback.ledger.queue import MessageState
 
@@ -190,11 +191,18 @@ def _locked(connection: Connection, ids: Iterable[str]) -> dict[str, Any]:
 
 def _store(connection: Connection, block: Sequence[Receipt], known: dict[str, Any], *, now: datetime) -> list[Receipt]:
     """Insert receipts; return those that were not there yet."""
-    rows = [{**one._asdict(), "received_at": now, "pending": _pending(known.get(one.message_id))} for one in block]
+    rows = [{**_kept(one, known.get(one.message_id)), "received_at": now} for one in block]
     statement = new_insert(connection, receipts).values(rows).on_conflict_do_nothing()
     key = receipts.c.message_id, receipts.c.kind, receipts.c.occurred_at, receipts.c.code
     written = {tuple(row) for row in connection.execute(statement.returning(*key))}
     return [one for one in block if (one.message_id, one.kind, one.occurred_at, one.code) in written]
+
+
+def _kept(one: Receipt, message: Any | None) -> dict[str, Any]:  # noqa: ANN401  a row has no type
+    """Return what is stored of a receipt: of somebody who was erased meanwhile nothing that leads back to them."""
+    kept = {**one._asdict(), "pending": _pending(message)}
+    is_erased = message is not None and message.customer_id.startswith(ERASED)
+    return {**kept, "provider_id": None, "detail": ""} if is_erased else kept
 
 
 def _pending(message: Any | None) -> str | None:  # noqa: ANN401  a row has no type

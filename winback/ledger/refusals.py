@@ -221,7 +221,7 @@ def _entries(connection: Connection, target: Target, *, pepper: bytes) -> Iterat
         query = query.where(contacts.c.customer_id == target.customer_id)
         yield target.channel or ALL, "customer", target.customer_id
     elif given:
-        query = query.where(or_(*(_KEY_COLUMNS[channel] == key for channel, key in given.items())))
+        query = query.where(or_(*(_has(channel, key, address, pepper) for channel, key in given.items())))
     else:
         return  # an address of another kind than the channel's
     for channel, key in given.items():
@@ -229,6 +229,13 @@ def _entries(connection: Connection, target: Target, *, pepper: bytes) -> Iterat
     for customer_id, *stored in connection.execute(query).all():
         yield target.channel or ALL, "customer", customer_id
         yield from ((channel, "address", key) for channel, key in zip(channels, stored, strict=True) if key)
+
+
+def _has(channel: str, key: str, address: str, pepper: bytes) -> ColumnElement[bool]:
+    """Return whether a contact has an address; a number is looked for where it has an index, whatever the channel."""
+    if channel == "whatsapp" and address:
+        return contacts.c.sms_hmac == keys.address_key(pepper, "sms", address)
+    return _KEY_COLUMNS[channel] == key
 
 
 def _fits(channel: str, address: str) -> bool:

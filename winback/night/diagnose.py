@@ -11,7 +11,9 @@ import shutil
 import stat
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
+from winback.channels.provider_settings import is_loopback
 from winback.channels.registry import keeps_lists
 from winback.errors import ConfigError, WinbackError
 from winback.ledger import cycles, held_steps, queue, switches, vendor_lists
@@ -20,7 +22,8 @@ from winback.night.check import check
 from winback.night.exchange_lists import LAST
 from winback.night.opening import open_store
 from winback.night.pepper import open_project_ledger
-from winback.night.reach import way_out_of_each
+from winback.night.reach import live_hosts, way_out_of_each
+from winback.night.resolve import unresolved
 from winback.settings import load_project
 
 if TYPE_CHECKING:
@@ -61,6 +64,8 @@ def diagnose(root: Path, *, now: datetime) -> list[Finding]:
         "sources": _sources,
         "channels": _channels,
         **way_out_of_each(project),
+        "names": _names,
+        "public address": _public_address,
         "vendor's lists": lambda opened: _vendor_lists(opened, now),
         "red button": _red_button,
         "held steps": _held_steps,
@@ -137,6 +142,29 @@ def _channels(project: Project) -> str:
         raise _Amiss("no channel is set up in winback.yaml: nothing could ever be sent")
     text = ", ".join(f"{name} by {channel.provider}" for name, channel in used.items())
     return text + ("" if project.config.live else "; live: false, so nothing leaves this machine")
+
+
+def _names(project: Project) -> str:
+    hosts = live_hosts(project)
+    lost = unresolved(hosts)
+    if lost:
+        raise _Amiss("; ".join(f"{host} {why}" for host, why in lost.items()) + ": is there a name server?")
+    return f"{', '.join(hosts)} found" if hosts else "none to look up: nothing is live"
+
+
+def _public_address(project: Project) -> str:
+    """Say whether people and providers can reach what links and callbacks name."""
+    url = project.config.business.public_base_url
+    parts = urlsplit(url)
+    if not project.config.live:
+        return f"{url}; not looked at before live: true"
+    if is_loopback(parts.hostname or ""):
+        what = "is this machine: links, unsubscribe buttons and callbacks reach nobody"
+        raise _Amiss(f"business.public_base_url {url} {what}. Name the address people see")
+    if parts.scheme != "https":
+        what = "is not https: mail programs want it for one-click unsubscribe, and anybody on the way can read links"
+        raise _Amiss(f"business.public_base_url {url} {what}")
+    return url
 
 
 def _vendor_lists(project: Project, now: datetime) -> str:

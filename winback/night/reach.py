@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from winback.channels.provider_settings import ProviderSettings
 from winback.channels.registry import OPENERS, open_channels
@@ -61,10 +62,25 @@ def require_reach(project: Project) -> None:
         open_channels(project)
 
 
+def live_hosts(project: Project) -> list[str]:
+    """Return the names of the machines that live messages go to, as far as their settings are sound."""
+    if not project.config.live:
+        return []
+    noted = _Noted(project)
+    for provider in sorted(
+        {getattr(project.config.channels, name).provider for name in _used(project)} & OPENERS.keys()
+    ):
+        OPENERS[provider](project, noted, Transport())
+    return sorted({urlsplit(address).hostname or "" for address in noted.addresses} - {""})
+
+
+def _used(project: Project) -> list[str]:
+    return [name for name in CHANNELS if getattr(project.config.channels, name) is not None]
+
+
 def way_out_of_each(project: Project) -> dict[str, Callable[[Project], str]]:
     """Return one question a channel of the project: where its messages go, and what it has for that."""
-    used = [name for name in CHANNELS if getattr(project.config.channels, name) is not None]
-    return {f"channel {name}": partial(_way_out, name=name) for name in used}
+    return {f"channel {name}": partial(_way_out, name=name) for name in _used(project)}
 
 
 def _way_out(project: Project, name: str) -> str:
