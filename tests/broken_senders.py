@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from winback.channels import Outcome
 from winback.channels.registry import OPENERS
-from winback.ledger import claims, queue
+from winback.ledger import claims, gate, queue, spending
 from winback.ledger.message_tables import attempts, messages
 
 
@@ -48,6 +48,26 @@ def trusts_the_lease() -> None:
         return _put_back(connection, messages.c.lease_until < now)
 
     queue.recover = recover
+
+
+def forgets_the_hour() -> None:
+    """Nobody is asleep."""
+    gate.QUESTIONS = tuple(ask for ask in gate.QUESTIONS if ask is not gate.Gate.hour)
+
+
+def forgets_who_said_no() -> None:
+    """What a plan knew is good enough."""
+    gate.QUESTIONS = tuple(ask for ask in gate.QUESTIONS if ask is not gate.Gate.suppression)
+
+
+def forgets_the_limits() -> None:
+    """A night may send and cost whatever it likes."""
+
+    def reserve(connection, wanted, **limits) -> set[str]:
+        del connection, limits
+        return {one.message_id for one in wanted}
+
+    spending.reserve_sends = spending.reserve_cost = reserve
 
 
 def _put_back(connection, which) -> int:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import databases
 
 from bench.killing import campaign
-from bench.killing.trial import Ground
 from bench.killing.vendors import vendors
+from bench.killing.wishes import Ground
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

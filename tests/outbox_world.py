@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
+from bench import _small_project
 from winback.channels import OutgoingMessage
 from winback.core.rendering import MessageFacts, Prices, Rendered, Renderer
 from winback.core.templates import Templates
@@ -22,7 +23,7 @@ MAIL = """<mjml><mj-head><mj-title>{{ customer.first_name | default: "Hello" }},
 <mj-text>{{ business.name }}, {{ business.postal_address }} <a href="{{ links.unsubscribe }}">Stop</a></mj-text>
 </mj-column></mj-section></mj-body></mjml>
 """
-SMS = "{{ business.name }}: hi {{ customer.first_name }} {{ links.act }} STOP"
+SMS = _small_project.TEXT
 FILES = {"survey.email.mjml": MAIL, "survey.sms.liquid": SMS, "survey.whatsapp.liquid": SMS}
 BUSINESS = {
     "name": "Acme",
@@ -31,24 +32,13 @@ BUSINESS = {
     "postal_address": "1 rue X, Paris",
     "public_base_url": "http://127.0.0.1:8400",
 }
-CONFIG = """version: 1
-business: {name: Acme, timezone: Europe/Paris, country: FR, postal_address: "1 rue X, Paris"}
-sources:
-  contacts: {kind: csv, path: contacts.csv}
-  consents: {kind: csv, path: consents.csv}
-  events: [{name: orders, kind: csv, path: orders.csv, behaviour: purchase, timezone: UTC}]
-channels:
-  email: {from: "Acme <hello@acme.example>"}
-  sms: {from: "+33600000000", price_per_segment: 0.07}
-  whatsapp: {price_per_message: 0.05}
+CHANNELS = ["email", "sms", "whatsapp"]
+CONFIG = f"""{_small_project.CONFIG}channels:
+  email: {{from: "Acme <hello@acme.example>"}}
+  sms: {{from: "+33600000000", price_per_segment: 0.07}}
+  whatsapp: {{price_per_message: 0.05}}
 """
-POLICY = """version: 1
-programme: winback
-trigger: {behaviours: [purchase]}
-ladder:
-  steps:
-    - {day: 30, kind: survey, channels: [email, sms, whatsapp], template: survey}
-"""
+POLICY = _small_project.policy(CHANNELS)
 RENDERER = Renderer(
     Templates(FILES, business=BUSINESS),
     key=b"k",
@@ -93,10 +83,5 @@ def outgoing(
 
 
 def make_project(root: Path, files: dict[str, str] | None = None, **environment: str) -> Project:
-    for folder in ("templates", "policies"):
-        (root / folder).mkdir(parents=True)
-    (root / "winback.yaml").write_text(CONFIG)
-    (root / "policies" / "winback.yaml").write_text(POLICY)
-    for name, text in (files or FILES).items():
-        (root / "templates" / name).write_text(text)
+    _small_project.write(root, CONFIG, channels=CHANNELS, templates=files or FILES)
     return load_project(root, environment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -13,13 +14,14 @@ from sqlalchemy.engine import make_url
 
 from bench.killing.oracle import Verdict
 from bench.killing.trial import Trial
+from bench.killing.wishes import DATABASE_STOPPED
 from winback.ledger.engine import upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from bench.killing.trial import Ground, Wish
+    from bench.killing.wishes import Ground, Wish
 
 _MOST_TRIALS = 10_000
 _DATABASES = ("killed_template", "killed")
@@ -37,6 +39,7 @@ class Sum:
     states : messages by state at the end
     refused : people who said no before their claim
     verdict : of all of them
+    seconds : they took
     """
 
     trials: int = 0
@@ -46,6 +49,7 @@ class Sum:
     states: Counter[str] = field(default_factory=Counter)
     refused: int = 0
     verdict: Verdict = field(default_factory=Verdict)
+    seconds: float = 0.0
 
     def add(self, trial: Trial) -> None:
         """Count one trial."""
@@ -60,17 +64,26 @@ class Sum:
     def told(self) -> dict[str, Any]:
         """Return it as JSON has it; of what is wrong the count, and the first lines."""
         wrong = {each.name: getattr(self.verdict, each.name) for each in fields(self.verdict)}
+        kinds = sorted((self.landed + self.missed) or ())
         return {
+            "effective_kills": self.landed.total() - self.landed[DATABASE_STOPPED],
+            "attempts": self.landed.total() + self.missed.total(),
+            "database_stops": self.landed[DATABASE_STOPPED],
+            **{name: len(lines) for name, lines in wrong.items()},
+            "by_kill_point": {
+                one: {"effective": self.landed[one], "attempts": self.landed[one] + self.missed[one]} for one in kinds
+            },
             "trials": self.trials,
             "messages": self.people,
-            "effective_faults": self.landed.total(),
-            "effective_faults_by_kind": dict(sorted(self.landed.items())),
-            "faults_that_missed": self.missed.total(),
             "states": dict(sorted(self.states.items())),
             "refused_before_their_claim": self.refused,
-            **{name: len(lines) for name, lines in wrong.items()},
             "examples": [line for lines in wrong.values() for line in lines[:3]],
+            "kills_per_minute": round(60 * self.landed.total() / self.seconds, 1) if self.seconds else None,
         }
+
+    def __add__(self, other: Sum) -> Sum:
+        """Return both."""
+        return Sum(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
 
 def run(ground: Ground, wishes: Callable[[int], Wish], *, landed: int, first: int = 0) -> Sum:
@@ -83,9 +96,10 @@ def run(ground: Ground, wishes: Callable[[int], Wish], *, landed: int, first: in
     landed : how many faults
     first : number of the first trial
     """
-    found = Sum()
+    found, begun = Sum(), time.monotonic()
     for number in range(first, first + _MOST_TRIALS):
         found.add(Trial(ground, wishes(number)).run())
+        found.seconds = time.monotonic() - begun
         if found.landed.total() >= landed or not found.verdict.is_clean:
             return found
     raise RuntimeError(f"{_MOST_TRIALS} trials, and only {found.landed.total()} faults landed")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _START_SECONDS = 60
+_TEMPORARY = Path("/tmp")  # noqa: S108  a folder with a name of its own is made in it, and its path has to be short
 
 
 def binaries() -> Path | None:
@@ -101,11 +102,12 @@ class OwnServer:
 
 
 @contextmanager
-def own_server(**settings: str) -> Iterator[OwnServer | None]:
+def own_server(disk: Path = _TEMPORARY, **settings: str) -> Iterator[OwnServer | None]:
     """Yield a server, or None where there are no programs for one.
 
     Parameters
     ----------
+    disk : where its folder is made
     settings : of PostgreSQL, such as ``fsync="off"``
     """
     programs = binaries()
@@ -113,7 +115,7 @@ def own_server(**settings: str) -> Iterator[OwnServer | None]:
         yield None
         return
     # A socket's path may have 107 characters at most, and the folder has to be open to another user.
-    folder = Path(tempfile.mkdtemp(prefix="winback-pg-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="winback-pg-", dir=disk))
     server: OwnServer | None = None
     try:
         server = OwnServer(programs, folder, settings)

@@ -13,11 +13,14 @@ import resource
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from sqlalchemy import event
 
@@ -25,17 +28,16 @@ from winback.channels.registry import OPENERS
 from winback.errors import WinbackError
 from winback.ledger.engine import open_ledger
 from winback.night.deliver import deliver
-from winback.settings import load_project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from multiprocessing.connection import Connection as Pipe
-    from pathlib import Path
 
     from sqlalchemy import Engine
 
     from winback.channels import Channel, OutgoingMessage, Prepared, SendResult
+    from winback.settings import Project
 
 RANDOM = "at_random"
 POINTS = (
@@ -51,17 +53,7 @@ POINTS = (
 CRASHED = 70
 _SOON_SECONDS = 0.012
 _FORKED = multiprocessing.get_context("forkserver")
-_NEEDED_AT_ONCE = (
-    "bench.killing.sender",
-    "holidays.countries",
-    "psycopg",
-    "sqlalchemy.dialects.postgresql.psycopg",
-    "sqlalchemy.dialects.sqlite",
-    "twilio.rest.api.v2010.account",
-    "winback.channels.sendgrid_mail",
-    "winback.channels.twilio_texts",
-)
-_FORKED.set_forkserver_preload(list(_NEEDED_AT_ONCE))
+_FORKED.set_forkserver_preload(["bench.killing.warm"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +62,7 @@ class Order:
 
     Attributes
     ----------
-    root, environment, database_url, pepper, now : of the delivery
+    project, database_url, pepper, now : of the delivery
     point : one of POINTS where it ends itself, RANDOM where it only says that it is at work, empty to live
     number : at the how-manieth time it comes there
     is_stopped : SIGSTOP instead of SIGKILL: whoever runs it lets it go on
@@ -79,8 +71,7 @@ class Order:
     largest_file_bytes : no file may grow beyond, as on a full disk
     """
 
-    root: Path
-    environment: dict[str, str]
+    project: Project
     database_url: str
     pepper: bytes
     now: datetime
@@ -97,9 +88,12 @@ class Running:
 
     def __init__(self, order: Order) -> None:
         self.order = order
+        self.begun_seconds = time.monotonic()
+        self._has_ended = False
         self._pipe, theirs = _FORKED.Pipe(duplex=False)
-        self.process = _FORKED.Process(target=_work, args=(order, theirs), daemon=True)
-        self.process.start()
+        self.process = _FORKED.Process(target=work, args=(order, theirs), daemon=True)
+        with _no_main_module():
+            self.process.start()
         theirs.close()
 
     def wait_until_at_work(self, seconds: float = 30.0) -> bool:
@@ -109,9 +103,14 @@ class Running:
         except EOFError:
             return False
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._has_ended or not self.process.is_alive()
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, unless it has ended."""
-        if self.process.is_alive() and self.process.pid:
+        if not self.has_ended and self.process.pid:
             os.kill(self.process.pid, number)
 
     def end(self, seconds: float = 60.0) -> tuple[int, dict[str, int], str]:
@@ -130,6 +129,7 @@ class Running:
         except EOFError:
             pass
         self._pipe.close()
+        self._has_ended = True
         code = int(self.process.exitcode)
         self.process.close()
         if code == CRASHED:
@@ -137,7 +137,18 @@ class Running:
         return code, counts, problem
 
 
-def _work(order: Order, pipe: Pipe) -> None:
+@contextmanager
+def _no_main_module() -> Iterator[None]:
+    """Hide the main module: a process that is started imports it again, and a test runner's is larger than a sender."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def work(order: Order, pipe: Pipe) -> None:
     """Deliver, in the process of the sender."""
     if order.largest_file_bytes is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that writing fails, as on a full disk
@@ -149,10 +160,9 @@ def _work(order: Order, pipe: Pipe) -> None:
     for name in ("sendgrid", "twilio"):
         OPENERS[name] = _watched(OPENERS[name], points)
     try:
-        project = load_project(order.root, order.environment)
         with open_ledger(order.database_url, pepper=order.pepper) as ledger:
             points.watch(ledger.engine)
-            counts = deliver(project, ledger, now=order.now, write_outbox_pages=False)
+            counts = deliver(order.project, ledger, now=order.now, write_outbox_pages=False)
     except WinbackError as problem:
         pipe.send(("ended", {}, f"{type(problem).__name__}: {problem}"))
         sys.exit(problem.exit_code)
@@ -200,7 +210,7 @@ class _Points:
     def watch(self, engine: Engine) -> None:
         """Note what transactions write, before they are committed and after."""
 
-        def statement(_connection: Any, _cursor: Any, text: str, *_rest: Any) -> None:  # noqa: ANN401  as SQLAlchemy calls it
+        def statement(_connection: object, _cursor: object, text: str, *_rest: object) -> None:
             if text.startswith("INSERT INTO attempts"):
                 self._touched = "claim"
             elif text.startswith("UPDATE attempts"):
@@ -244,7 +254,7 @@ class _WatchedChannel:
 
 
 def _watched(opener: Callable[..., Channel | None], points: _Points) -> Callable[..., Channel | None]:
-    def opened(*arguments: Any) -> Channel | None:  # noqa: ANN401  handed on as they came
+    def opened(*arguments: object) -> Channel | None:
         channel = opener(*arguments)
         return None if channel is None else _WatchedChannel(channel, points)
 

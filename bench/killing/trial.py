@@ -1,7 +1,8 @@
 """One trial: a planned night, senders that are killed over and over until nothing is left, and the verdict.
 
 In: where it happens, a seed, what may happen. Out: how many faults landed in the middle of the night, and what the
-oracle says. A fault counts only if somebody had been written to by then, somebody had not, and work was left.
+oracle says: after every fault about what must hold at any moment, at the end about all of it. A fault counts only if
+somebody had been written to by then, somebody had not, and work was left.
 """
 
 from __future__ import annotations
@@ -18,67 +19,31 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 
 from bench.killing import world
-from bench.killing.oracle import Verdict, judge
+from bench.killing.oracle import Verdict, judge, judge_hours, judge_log, judge_steps
+from bench.killing.reports import Reports
 from bench.killing.sender import POINTS, RANDOM, Order, Running
+from bench.killing.shifts import Shifts
+from bench.killing.wishes import DATABASE_STOPPED, DAY, PAUSED
 from winback.core.reasons import Reason
 from winback.ledger import epochs, refusals
+from winback.ledger.columns import Instant
 from winback.ledger.engine import check, open_ledger
 from winback.ledger.refusals import Act, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from datetime import datetime
 
-    from bench.killing.postgres import OwnServer
     from bench.killing.vendors import Vendors
+    from bench.killing.wishes import Ground, Wish
     from winback.ledger.engine import Ledger
 
 KILLED = -SIGKILL
-PAUSED, DATABASE_STOPPED = "paused", "database_stopped"
-KINDS = (*POINTS, RANDOM, PAUSED)
 _LONGER_THAN_A_LEASE = timedelta(minutes=15)
 _MOST_ROUNDS = 400
-
-
-@dataclass(frozen=True)
-class Ground:
-    """Where trials happen.
-
-    Attributes
-    ----------
-    root : of the project
-    vendors : running
-    fresh : returns the URL of a ledger without rows
-    server : of PostgreSQL, where trials may stop it
-    """
-
-    root: Path
-    vendors: Vendors
-    fresh: Callable[[], str]
-    server: OwnServer | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What a trial is.
-
-    Attributes
-    ----------
-    number : of the trial: no two share people, and everything random comes from it
-    mails, texts : how many people
-    kinds : of faults, drawn evenly
-    variant : ``module:function`` that breaks every sender on purpose
-    refusals : how many people say no in the meantime
-    most_faults : after so many that landed, what is left is sent in peace
-    """
-
-    number: int
-    mails: int = 400
-    texts: int = 150
-    kinds: Sequence[str] = KINDS
-    variant: str = ""
-    refusals: int = 6
-    most_faults: int = 1_000_000
+_QUIET_RUNS = 20
+_SECOND_SENDER, _NOBODY_SAYS_NO = 0.25, 0.5
+_UNDER_WAY = "state IN ('planned', 'sending') AND (reason IS NULL OR reason IN ('quiet_hours', 'source_held'))"
+"""What may still go in this night; what the limits of the night kept back may not."""
 
 
 @dataclass
@@ -105,18 +70,20 @@ class Trial:
     def __post_init__(self) -> None:
         """Draw what will happen, and plan the night."""
         self.random = random.Random(self.wish.number)  # noqa: S311  not a secret
-        self.now = world.NOW
+        self.now = self.wish.begins_at
         self.url = self.ground.fresh()
+        self.shifts, self.reports = Shifts(), Reports(self.random, pepper=world.PEPPER)
         environment = self.ground.vendors.environment
-        self.planned = world.people_of(self.wish.number, mails=self.wish.mails, texts=self.wish.texts)
-        self._earlier = set(self.ground.vendors.read_on())
-        if self._earlier & {one.address for one in self.planned}:
-            raise RuntimeError(f"trial {self.wish.number} was here before: what its people got proves nothing")
-        self.project = world.make_project(self.ground.root, environment)
+        counts = {"mails": self.wish.mails, "texts": self.wish.texts}
+        self.planned = world.people_of(self.wish.number, **counts, homes=self.wish.homes)
+        self._seen: set[str] = set()
+        self.ground.vendors.turn_the_page({one.address for one in self.planned})
+        self.project = world.make_project(self.ground.root, environment, self.wish.limits)
         with open_ledger(self.url, pepper=world.PEPPER) as ledger:
             # A new database in the place of the last one is no backup that was put back: it has no past.
             epochs.twin_file(ledger, self.project.var).unlink(missing_ok=True)
-            world.plan(ledger, self.project, self.planned)
+            world.plan(ledger, self.project, self.planned, now=self.now)
+            self._states = _states(read_rows(ledger))
 
     def run(self) -> Trial:
         """Live through the night and judge it."""
@@ -124,42 +91,97 @@ class Trial:
             for _round in range(_MOST_ROUNDS):
                 if not self.left(ledger) or self.landed.total() >= self.wish.most_faults:
                     break
+                self._go_on(ledger)
                 self._say_no(ledger)
                 self.fault(self.random.choice(self.wish.kinds), ledger)
+                self.reports.tell(ledger, now=self.now)
+                self.look(ledger)
             restless = self.finish(ledger)
-            rows = read_rows(ledger)
-        everything = self.ground.vendors.read_on()
-        taken = {address: ids for address, ids in everything.items() if address not in self._earlier}
+            rows = self.look(ledger)
         self.states = Counter(row["state"] for row in rows)
-        self.verdict = judge(self.planned, taken, rows, refused=self.refused)
+        self.verdict += judge(self.planned, self.taken(), rows, reported=self.reports.expected())
         self.verdict += Verdict(restless=restless, damages=check(self.url).problems)
         return self
+
+    def taken(self) -> dict[str, Counter[str]]:
+        """Return what the vendors took in this trial, by address."""
+        return self.ground.vendors.read_on()
+
+    def look(self, ledger: Ledger) -> list[dict[str, Any]]:
+        """Judge what must hold at any moment; return the rows of all messages."""
+        taken, rows = self.taken(), read_rows(ledger)
+        self.verdict += judge_log(self.planned, taken, refused=self.refused, limits=self.wish.limits)
+        fresh = [one for one in self.planned if one.address in taken and one.address not in self._seen]
+        self.verdict += judge_hours(fresh, self.ground.vendors.taken_seconds, self.shifts)
+        self._seen |= {one.address for one in fresh}
+        states = _states(rows)
+        self.verdict += judge_steps(self._states, states)
+        self._states = states
+        if self.wish.are_reported:
+            for one in fresh:
+                for message_id in taken[one.address]:
+                    self.reports.hear(one.address, message_id, now=self.now)
+        return rows
 
     def left(self, ledger: Ledger) -> int:
         """Return how many messages are on their way or still to go."""
         with ledger.reading() as connection:
-            query = "SELECT count(*) FROM messages WHERE state IN ('planned', 'sending') AND reason IS NULL"
-            return int(connection.execute(text(query)).scalar_one())
+            return int(connection.execute(text(f"SELECT count(*) FROM messages WHERE {_UNDER_WAY}")).scalar_one())  # noqa: S608  a constant
 
-    def start(self, **order: Any) -> Running:  # noqa: ANN401  fields of Order
-        """Start a sender."""
-        given: dict[str, Any] = {"now": self.now, "variant": self.wish.variant, "share": self.random.random(), **order}
-        common: dict[str, Any] = {"root": self.ground.root, "environment": self.ground.vendors.environment}
-        return Running(Order(**common, database_url=self.url, pepper=world.PEPPER, **given))
+    def _go_on(self, ledger: Ledger) -> None:
+        """Let time pass: the usual step, or until shortly before the next message is due where none is."""
+        self.now += self.wish.step
+        with ledger.reading() as connection:
+            query = text(f"SELECT min(not_before_at) AS due_at FROM messages WHERE {_UNDER_WAY}")  # noqa: S608  a constant
+            due_at = connection.execute(query.columns(due_at=Instant())).scalar_one()
+        if due_at is not None and due_at > self.now:
+            self.now = max(self.now, due_at - self.wish.step / 2)
+        if self.wish.has_weather:
+            self.ground.vendors.change_weather(self.random)
+
+    def start(
+        self,
+        *,
+        now: datetime | None = None,
+        point: str = "",
+        number: int = 1,
+        is_stopped: bool = False,
+        largest_file_bytes: int | None = None,
+    ) -> Running:
+        """Start a sender; the fields are those of its order."""
+        order = Order(
+            project=self.project,
+            database_url=self.url,
+            pepper=world.PEPPER,
+            now=now or self.now,
+            point=point,
+            number=number,
+            is_stopped=is_stopped,
+            share=self.random.random(),
+            variant=self.wish.variant,
+            largest_file_bytes=largest_file_bytes,
+        )
+        sender = Running(order)
+        self.shifts.begin(sender)
+        return sender
 
     def fault(self, kind: str, ledger: Ledger) -> None:
         """Let one thing go wrong, and count it where it landed."""
-        self.now += timedelta(seconds=20)
         if kind == PAUSED:
             self._pause(ledger)
-            return
-        kinds = [kind, self.random.choice(POINTS)] if self.random.random() < 0.25 else [kind]  # noqa: PLR2004  sometimes two at once
-        if kind == DATABASE_STOPPED:
+        elif kind == DATABASE_STOPPED:
             self._stop_the_database(ledger)
-            return
-        senders = [self.start(point=one, number=self._number(one)) for one in kinds]
+        else:
+            is_joined = self.random.random() < _SECOND_SENDER
+            self._kill([kind, self.random.choice(POINTS)] if is_joined else [kind], ledger)
+        self.shifts.end_the_dead()
+
+    def _kill(self, points: list[str], ledger: Ledger) -> None:
+        """Start senders at once, one a point, and let each die there."""
+        senders = [self.start(now=self._clock(), point=one, number=self._number(one)) for one in points]
         for sender in senders:
             if sender.order.point == RANDOM and sender.wait_until_at_work():
+                self.reports.tell(ledger, now=self.now)
                 time.sleep(self.random.uniform(0, 0.08))
                 sender.signal(SIGKILL)
         for sender in senders:
@@ -167,6 +189,12 @@ class Trial:
             if code not in {KILLED, 0, 1, 4}:
                 raise RuntimeError(f"a sender ended with {code}: {problem}")
             self._count(sender.order.point, ledger, has_happened=code == KILLED)
+
+    def _clock(self) -> datetime:
+        """Return what time a sender believes it is: now, or the same a day before or after."""
+        if self.random.random() >= self.wish.jumps:
+            return self.now
+        return self.now + self.random.choice((-DAY, DAY))
 
     def _number(self, point: str) -> int:
         """Return at the how-manieth time a sender dies at a point: soon, so that a night has many deaths."""
@@ -210,22 +238,28 @@ class Trial:
 
     def _say_no(self, ledger: Ledger) -> None:
         """Let somebody say no whose message is still planned once that is committed: before any claim of it."""
-        if len(self.refused) >= self.wish.refusals or self.random.random() < 0.5:  # noqa: PLR2004  not all at once
+        if len(self.refused) >= self.wish.refusals or self.random.random() < _NOBODY_SAYS_NO:
             return
         say_no(ledger, self.random.choice(self.planned), now=self.now, told=self.refused)
 
     def finish(self, ledger: Ledger) -> tuple[str, ...]:
         """Send what is left in peace, once a day later, and look whether one more run changes anything."""
-        for _run in range(20):
+        self.ground.vendors.clear()
+        for _run in range(_QUIET_RUNS):
             self.now += timedelta(minutes=10)
-            self.start().end()
+            self._end(self.start())
             if not self.left(ledger):
                 break
+            self._go_on(ledger)
+        self.look(ledger)
+        self.reports.tell(ledger, now=self.now, share=1.0)
         # A clock that is a day behind, then one a day ahead: nothing may come of it.
-        said = self.start(now=world.NOW - timedelta(days=1)).end()[1]
-        self.start(now=self.now + timedelta(days=1)).end()
+        said = self._end(self.start(now=self.wish.begins_at - DAY))
+        self._end(self.start(now=self.now + DAY))
+        self.look(ledger)
+        self.reports.tell(ledger, now=self.now + DAY, share=1.0)
         before, taken = read_rows(ledger), _total(self.ground.vendors)
-        said = said or self.start(now=self.now + timedelta(days=1)).end()[1]
+        said = said or self._end(self.start(now=self.now + DAY))
         changed = [f"a run at the fixed point said {said}"] if said else []
         if before != read_rows(ledger):
             changed.append("a run at the fixed point changed rows")
@@ -233,12 +267,18 @@ class Trial:
             changed.append("a run at the fixed point sent something")
         return tuple(changed)
 
+    def _end(self, sender: Running) -> dict[str, int]:
+        """Wait for a sender that nobody kills, and return its counts."""
+        counts = sender.end()[1]
+        self.shifts.end_the_dead()
+        return counts
 
-def say_no(ledger: Ledger, person: world.Person, *, now: Any, told: set[str]) -> None:  # noqa: ANN401  an instant
+
+def say_no(ledger: Ledger, person: world.Person, *, now: datetime, told: set[str]) -> None:
     """Suppress somebody; note them if their message is still planned once that is committed."""
     with ledger.writing() as connection:
         target = Target(person.channel, customer_id=person.customer_id)
-        act = Act(now, world.NIGHT, "one_click", "web")
+        act = Act(now, now.date(), "one_click", "web")
         refusals.suppress(connection, target, act, pepper=world.PEPPER, reason=Reason.OPTED_OUT)
     with ledger.reading() as connection:
         query = text("SELECT state FROM messages WHERE customer_id = :who")
@@ -250,6 +290,10 @@ def read_rows(ledger: Ledger) -> list[dict[str, Any]]:
     """Return every message as the database has it."""
     with ledger.reading() as connection:
         return [dict(row) for row in connection.execute(text("SELECT * FROM messages ORDER BY message_id")).mappings()]
+
+
+def _states(rows: list[dict[str, Any]]) -> dict[str, str]:
+    return {row["customer_id"]: row["state"] for row in rows}
 
 
 def _total(vendors: Vendors) -> int:

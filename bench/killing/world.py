@@ -1,22 +1,26 @@
 """A project that sends by the doubles of the vendors, and a ledger with one planned message a person.
 
 Every person has an address of their own, so what left can be told from the vendors' log by addresses alone, without
-asking the ledger anything.
+asking the ledger anything. Where somebody lives, and when they may be written to there, stands here a second time, in
+plain hours: nothing is asked of the code that sends.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from winback.ledger import cycles, keys, people, verdicts
+from bench._queued import queue_each
+from bench._small_project import LIVE, write
 from winback.night.render import read_templates
 from winback.settings import load_project
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from winback.ledger.engine import Ledger
@@ -25,31 +29,39 @@ if TYPE_CHECKING:
 PEPPER = b"kills" * 8
 NIGHT = date(2026, 3, 10)
 NOW = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
-_GIVEN = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
-_CONFIG = """version: 1
-live: true
-business: {name: Acme, timezone: Europe/Paris, country: FR, postal_address: "1 rue X, Paris"}
-sources:
-  contacts: {kind: csv, path: contacts.csv}
-  consents: {kind: csv, path: consents.csv}
-  events: [{name: orders, kind: csv, path: orders.csv, behaviour: purchase, timezone: UTC}]
-channels:
-  email: {provider: sendgrid, people_per_request: 10, from: "Acme <hello@acme.example>"}
-  sms: {provider: twilio, per_second: 2000, from: "+33600000000", price_per_segment: 0.07}
-"""
-_POLICY = """version: 1
-programme: winback
-trigger: {behaviours: [purchase]}
-ladder:
-  steps:
-    - {day: 30, kind: survey, channels: [email, sms], template: survey}
-"""
-_MAIL = """<mjml><mj-head><mj-title>Hi {{ customer.first_name }}</mj-title></mj-head><mj-body><mj-section><mj-column>
-<mj-text>Hi {{ customer.first_name }}</mj-text><mj-button href="{{ links.act }}">Open</mj-button>
-<mj-text>{{ business.name }}, {{ business.postal_address }} <a href="{{ links.unsubscribe }}">Stop</a></mj-text>
-</mj-column></mj-section></mj-body></mjml>
-"""
-_TEXT = "{{ business.name }}: hi {{ customer.first_name }} {{ links.act }} STOP"
+
+
+class Home(NamedTuple):
+    """Where somebody is, and the local hours in which texts may arrive there.
+
+    Attributes
+    ----------
+    country, region : as feeds write them
+    zone : of the person
+    opens, closes : hours of the local day, every day of the week, half-open
+    basis : of a consent that is worth something there
+    prefix : of numbers
+    """
+
+    country: str
+    region: str
+    zone: str
+    opens: int
+    closes: int
+    basis: str
+    prefix: str
+
+    def has_open(self, at: datetime) -> bool:
+        """Whether a text may arrive at an instant."""
+        return self.opens <= at.astimezone(ZoneInfo(self.zone)).hour < self.closes
+
+
+PARIS = Home("FR", "", "Europe/Paris", 10, 20, "express", "+336")
+"""On a Tuesday; on a Sunday, as daylight saving has them, no text goes to France at all."""
+
+LONDONER_IN_PARIS = Home("GB", "", "Europe/Paris", 9, 20, "express", "+447")
+NEW_YORK = Home("US", "NY", "America/New_York", 8, 21, "pewc", "+1212")
+LOS_ANGELES = Home("US", "CA", "America/Los_Angeles", 8, 21, "pewc", "+1213")
 
 
 @dataclass(frozen=True)
@@ -61,79 +73,70 @@ class Person:
     customer_id : in the ledger
     channel : email or sms
     address : as the vendor writes it down
+    home : where they are
     """
 
     customer_id: str
     channel: str
     address: str
+    home: Home = PARIS
+
+    def may_get(self, at: datetime) -> bool:
+        """Whether a message may arrive at an instant; mails at any."""
+        return self.channel == "email" or self.home.has_open(at)
 
 
-def make_project(root: Path, environment: dict[str, str]) -> Project:
+class Limits(NamedTuple):
+    """What one night may send and cost; None is no limit of the trial's own."""
+
+    sends: int | None = None
+    cost: float | None = None
+
+
+UNLIMITED = Limits()
+
+
+def make_project(root: Path, environment: dict[str, str], limits: Limits = UNLIMITED) -> Project:
     """Write a project with one step and one text a channel, and load it."""
-    for name, text in {
-        "winback.yaml": _CONFIG,
-        "policies/winback.yaml": _POLICY,
-        "templates/survey.email.mjml": _MAIL,
-        "templates/survey.sms.liquid": _TEXT,
-    }.items():
-        file = root / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+    given = {"max_sends_per_night": limits.sends, "max_cost_per_night": limits.cost}
+    said = ", ".join(f"{name}: {value}" for name, value in given.items() if value is not None)
+    write(root, f"{LIVE}limits: {{{said}}}\n" if said else LIVE, channels=["email", "sms"])
     return load_project(root, environment)
 
 
-def people_of(trial: int, *, mails: int, texts: int) -> list[Person]:
+def people_of(trial: int, *, mails: int, texts: int, homes: Sequence[Home] = (PARIS,)) -> list[Person]:
     """Return the people of a trial; no two trials below 100,000 share anybody."""
     mailed = [Person(f"m{trial}-{one}", "email", f"m{trial}-{one}@example.com") for one in range(mails)]
-    numbers = (f"+336{trial:05d}{one:03d}" for one in range(texts))
-    return mailed + [Person(f"t{trial}-{one}", "sms", number) for one, number in enumerate(numbers)]
+    texted = []
+    for one in range(texts):
+        home = homes[one % len(homes)]
+        digits = 12 - len(home.prefix)
+        number = f"{home.prefix}{trial * 1000 + one:0{digits}d}"
+        texted.append(Person(f"t{trial}-{one}", "sms", number, home))
+    return mailed + texted
 
 
-def plan(ledger: Ledger, project: Project, planned: list[Person]) -> None:
-    """Queue one message for each person, as a night would: contacts, consents, open cycles, messages."""
+def plan(ledger: Ledger, project: Project, planned: list[Person], *, now: datetime = NOW) -> None:
+    """Queue one message for each person, as a night would."""
     templates = read_templates(project.root, project.config)
-    everybody = [one.customer_id for one in planned]
     is_mail = [one.channel == "email" for one in planned]
-    channels = [one.channel for one in planned]
-    addresses = pd.Series([one.address for one in planned])
-    day = pd.Timestamp(NIGHT)
-    contacts = pd.DataFrame({"customer_id": everybody, "first_name": "Anna", "country": "FR"}).assign(
+    addresses = pd.Series([one.address for one in planned], dtype="str")
+    homes = [one.home for one in planned]
+    contacts = pd.DataFrame({"customer_id": [one.customer_id for one in planned], "first_name": "Anna"}).assign(
         email=addresses.where(is_mail),
         email_key=addresses.where(is_mail),
         phone=addresses.mask(is_mail),
-        timezone="Europe/Paris",
+        country=[home.country for home in homes],
+        region=[home.region or None for home in homes],
+        timezone=[home.zone for home in homes],
+        channel=[one.channel for one in planned],
+        basis=[home.basis for home in homes],
     )
-    consents = pd.DataFrame({"customer_id": everybody, "channel": channels, "purpose": "marketing"}).assign(
-        status="granted", basis="express", recorded_at=pd.Timestamp(_GIVEN), source="form", wording="v1"
+    queue_each(
+        ledger,
+        contacts,
+        template_hashes={one: templates.template_hash("survey", one, "fr") for one in ("email", "sms")},
+        as_of=now.date(),
+        now=now,
+        expires_at=now + timedelta(days=3),
     )
-    opened = pd.DataFrame({"customer_id": everybody, "programme": "winback", "cycle_no": 1}).assign(
-        **dict.fromkeys(("opened_on", "lapsed_on", "anchored_on"), pd.Timestamp("2026-03-01")),
-        arm="treated",
-        threshold_days=30.0,
-        step_offsets="0,30,60",
-        policy_hash="policy",
-    )
-    with ledger.writing() as connection:
-        people.replace_contacts(connection, contacts, pepper=PEPPER, as_of=NIGHT)
-        people.add_consents(connection, consents, pepper=PEPPER)
-        cycles.open_cycles(connection, opened)
-        messages = pd.DataFrame({"customer_id": everybody, "programme": "winback", "channel": channels}).assign(
-            cycle=1,
-            step=1,
-            as_of=day,
-            local_day=day,
-            template="survey",
-            template_hash=[templates.template_hash("survey", channel, "fr") for channel in channels],
-            locale="fr",
-            not_before_at=pd.Timestamp(NOW),
-            expires_at=pd.Timestamp(NOW + timedelta(days=3)),
-            planned_at=pd.Timestamp(NOW),
-            address_hmac=[keys.address_key(PEPPER, one.channel, one.address) for one in planned],
-            policy_hash="policy",
-            plan_hash="plan",
-            cost=0.0,
-            segments=1,
-        )
-        queued = verdicts.queue_messages(connection, messages, pepper=PEPPER)
-    if queued.new != len(planned):
-        raise RuntimeError(f"{len(planned)} messages were to be planned: {queued}")

@@ -7,9 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from killing_ground import grounds
@@ -18,7 +22,9 @@ from sqlalchemy import update
 from bench.killing import campaign, world
 from bench.killing.postgres import own_server
 from bench.killing.sender import RANDOM
-from bench.killing.trial import DATABASE_STOPPED, Ground, Trial, Wish, read_rows, say_no
+from bench.killing.small_disk import small_disk
+from bench.killing.trial import Trial, read_rows, say_no
+from bench.killing.wishes import DATABASE_STOPPED, Ground, Wish, everything
 from winback.ledger.engine import check, open_ledger
 from winback.ledger.message_tables import messages
 
@@ -27,6 +33,15 @@ BROKEN = {
     "checkpoints_at_the_fetch": "losses",
     "trusts_the_lease": "duplicates",
 }
+
+CARELESS = {
+    "forgets_the_hour": "in_quiet_hours",
+    "forgets_who_said_no": "after_refusal",
+    "forgets_the_limits": "over_limits",
+}
+DISK_BYTES = 160 << 20
+HAS_LIMITS = 3
+"""The number of a trial with limits."""
 
 
 @pytest.fixture
@@ -43,6 +58,16 @@ def test_a_sender_that_is_broken_is_found_out(ground, variant) -> None:
 
     kills = campaign.run(ground, wish, landed=24)
     assert getattr(kills.verdict, BROKEN[variant]), kills.told()
+
+
+@pytest.mark.parametrize("variant", CARELESS)
+def test_a_sender_that_is_careless_is_found_out(tmp_path, variant) -> None:
+    with grounds(tmp_path, None) as ground:
+        wish = replace(
+            everything(HAS_LIMITS, mails=80, texts=60), variant=f"broken_senders:{variant}", most_faults=6, refusals=40
+        )
+        kills = Trial(ground, wish).run()
+    assert getattr(kills.verdict, CARELESS[variant]), kills.verdict
 
 
 @pytest.mark.postgres
@@ -87,23 +112,53 @@ def test_a_full_disk_stops_the_sender_and_nothing_is_lost(tmp_path, room_bytes) 
         trial = Trial(ground, Wish(number=1, mails=200, texts=0, refusals=0))
         place = tmp_path / "ledger"
         largest = max(file.stat().st_size for file in place.iterdir())
-        code, _counts, problem = trial.start(largest_file_bytes=largest + room_bytes).end()
-        with open_ledger(trial.url, pepper=world.PEPPER) as ledger:
-            states = Counter(row["state"] for row in read_rows(ledger))
-        taken = set(ground.vendors.read_on())
-        assert code not in {0, -signal.SIGKILL}
-        assert "cannot be used" in problem
-        assert "disk" in problem
-        assert states["planned"] > 100
+        ended = trial.start(largest_file_bytes=largest + room_bytes).end()
+        assert "disk" in ended[2]
+        _goes_on_after_a_full_disk(trial, ended, planned_over=100)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("room_bytes", [0, 100_000])
+def test_a_full_disk_under_postgresql_stops_the_sender_and_nothing_is_lost(tmp_path, room_bytes) -> None:
+    with ExitStack() as stack:
+        # A socket's path may have 107 characters at most.
+        short = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="winback-", dir="/tmp")))
+        short.chmod(0o755)
+        disk = stack.enter_context(small_disk(short / "disk", size_bytes=DISK_BYTES))
+        if disk is None:
+            pytest.skip("NOTHING MAY BE MOUNTED HERE, so no PostgreSQL has a full disk: run as root with mount")
+        server = stack.enter_context(own_server(disk.place, fsync="off", max_wal_size="32MB", autovacuum="off"))
+        if server is None:
+            pytest.skip("NO POSTGRESQL PROGRAMS, so no database has a full disk: install PostgreSQL")
+        ground = stack.enter_context(grounds(tmp_path, None))
+        fresh = stack.enter_context(campaign.postgres_ledgers(server.url))
+        ground.vendors.set_faults([])
+        trial = Trial(replace(ground, fresh=fresh), Wish(number=1, mails=600, texts=0, refusals=0))
+        disk.fill(leave_bytes=room_bytes)
+        ended = trial.start().end()
+        assert "No space left on device" in ended[2]
+        _goes_on_after_a_full_disk(trial, ended, planned_over=0, make_room=disk.make_room)
+
+
+def _goes_on_after_a_full_disk(trial, ended, *, planned_over, make_room=None) -> None:
+    code, _counts, problem = ended
+    meant = len(trial.planned)
+    assert code not in {0, -signal.SIGKILL}
+    assert "cannot be used" in problem
+    with open_ledger(trial.url, pepper=world.PEPPER) as ledger:
+        states = Counter(row["state"] for row in read_rows(ledger))
+        taken = set(trial.taken())
+        assert states["planned"] > planned_over
         # Two claims of ten were under way: posted and not recorded, or claimed and not posted.
         assert len(taken) <= states["accepted"] + 20
-        with open_ledger(trial.url, pepper=world.PEPPER) as ledger:
-            trial.finish(ledger)
-            states = Counter(row["state"] for row in read_rows(ledger))
-        assert states["unknown"] <= 20
-        assert states["accepted"] + states["unknown"] == 200
-        assert {ids.total() for ids in ground.vendors.read_on().values()} == {1}
-        assert not check(trial.url).problems
+        if make_room:
+            make_room()
+        trial.finish(ledger)
+        states = Counter(row["state"] for row in read_rows(ledger))
+    assert states["unknown"] <= 20
+    assert states["accepted"] + states["unknown"] == meant
+    assert {ids.total() for ids in trial.taken().values()} == {1}
+    assert not check(trial.url).problems
 
 
 def test_the_command_itself_is_killed_and_the_next_one_sends_the_rest(ground) -> None:
