@@ -183,6 +183,6 @@ def test_the_command_itself_is_killed_and_the_next_one_sends_the_rest(ground) ->
             assert (sender.returncode == -signal.SIGKILL) if kill else json.loads(said)
         states = Counter(row["state"] for row in read_rows(ledger))
     assert states.keys() == {"accepted", "unknown"}
-    assert states["unknown"] <= 30
+    assert states["unknown"] <= 60  # three kills, two claims of ten each
     assert {ids.total() for ids in ground.vendors.read_on().values()} == {1}
     assert len(ground.vendors.read_on()) >= states["accepted"]
