@@ -63,9 +63,9 @@ def test_a_sender_that_is_broken_is_found_out(ground, variant) -> None:
 @pytest.mark.parametrize("variant", CARELESS)
 def test_a_sender_that_is_careless_is_found_out(tmp_path, variant) -> None:
     with grounds(tmp_path, None) as ground:
-        wish = replace(
-            everything(HAS_LIMITS, mails=80, texts=60), variant=f"broken_senders:{variant}", most_faults=6, refusals=40
-        )
+        number = HAS_LIMITS if variant == "forgets_the_limits" else 1
+        wish = everything(number, mails=160, texts=60)
+        wish = replace(wish, variant=f"broken_senders:{variant}", most_faults=8, refusals=40)
         kills = Trial(ground, wish).run()
     assert getattr(kills.verdict, CARELESS[variant]), kills.verdict
 

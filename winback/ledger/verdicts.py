@@ -154,6 +154,8 @@ def queue_messages(connection: Connection, frame: pd.DataFrame, *, pepper: bytes
     # A keyed hash has no vectorised form; there are as many of these as messages, not as customers.
     ids = [keys.message_id(pepper, **dict(zip(names, one, strict=True))) for one in parts]
     rows = with_bucket(frame).assign(message_id=pd.array(ids, dtype="str"), state=MessageState.PLANNED.value)
+    # In the order in which they are claimed, a claim of 200 writes 30 pages of the database and not 200.
+    rows = rows.sort_values("message_id", kind="stable")
     new = bulk.insert_new(connection, messages, rows)
     if new == len(rows):
         return Queued(new, 0, 0)
