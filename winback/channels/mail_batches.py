@@ -26,8 +26,8 @@ MOST_PEOPLE = 1_000
 
 # Where text and HTML are cut. No tag holds one of these, so none can arise where two pieces meet.
 _CUTS = {"text/plain": "\n", "text/html": ">"}
-# A character is at most twelve bytes of JSON (two escapes), the names of a person's fields a few hundred.
-_BYTES_A_CHARACTER, _BYTES_AN_ASCII, _BYTES_A_TAG, _BYTES_A_PERSON = 12, 6, 30, 500
+# A UTF-16 unit is at most six bytes of JSON (an escape), a character two units; a person's field names a few hundred.
+_BYTES_A_CHARACTER, _BYTES_A_UNIT, _BYTES_A_TAG, _BYTES_A_PERSON = 12, 6, 30, 500
 
 
 class MailRequest(NamedTuple):
@@ -192,8 +192,8 @@ def _size(substitutions: dict[str, str]) -> int:
     """Return how many bytes of JSON these take; where they are few anyway, how many they take at most."""
     if not substitutions:
         return 0
-    words = "".join(substitutions.values())
-    most = len(words) * (_BYTES_AN_ASCII if words.isascii() else _BYTES_A_CHARACTER) + _BYTES_A_TAG * len(substitutions)
+    units = len("".join(substitutions.values()).encode("utf-16-le")) // 2
+    most = _BYTES_A_UNIT * units + _BYTES_A_TAG * len(substitutions)
     return most if most <= LONGEST_SUBSTITUTIONS_BYTES else len(json.dumps(substitutions))
 
 

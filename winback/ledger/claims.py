@@ -10,13 +10,13 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import bindparam, func, literal, literal_column, select
+from sqlalchemy import bindparam, func, literal_column, select
 
 from winback.core.reasons import Reason
 from winback.ledger import spending, switches
-from winback.ledger.connections import among
 from winback.ledger.gate import Gate, Refused, Terms
 from winback.ledger.gate_facts import ADDRESS_COLUMNS, read_known
+from winback.ledger.listed import among
 from winback.ledger.message_tables import attempts, messages
 from winback.ledger.queue import MessageState
 from winback.ledger.spending import Budget, Priced
@@ -64,8 +64,22 @@ class Claimed(NamedTuple):
 _PLANNED: ColumnElement[str] = literal_column(f"'{MessageState.PLANNED.value}'")
 _SAME = tuple(name for name in Claimed._fields if name in messages.c)
 _NAMES = tuple(dict.fromkeys((*_SAME, "attempts", "address_hmac", "local_day", "not_before_at", "planned_at")))
-_ATTEMPT = "message_id", "attempt_no", "owner", "started_at"
 _COLUMNS = [messages.c[name] for name in _NAMES]
+_TAKE = (
+    messages.update()
+    .where(among(messages.c.message_id))
+    .values(state=MessageState.SENDING.value, reason=None, attempts=messages.c.attempts + 1, reserved_cost=0.0)
+    .values(owner=bindparam("by"), lease_until=bindparam("until"))
+)
+_BEGIN = attempts.insert().from_select(
+    ("message_id", "attempt_no", "owner", "started_at"),
+    select(
+        messages.c.message_id,
+        messages.c.attempts,
+        bindparam("by", type_=attempts.c.owner.type),
+        bindparam("begun_at", type_=attempts.c.started_at.type),
+    ).where(among(messages.c.message_id)),
+)
 
 
 class Claim(NamedTuple):
@@ -144,9 +158,8 @@ def reserve_cost(
     costs : by message id, in the business's currency; in the order in which they shall be sent
     """
     columns = messages.c.message_id, messages.c.as_of, messages.c.expires_at
-    these = among(connection, messages.c.message_id, costs)
-    held = select(*columns).where(these, messages.c.state == MessageState.SENDING)
-    found = connection.execute(held.where(messages.c.owner == owner)).mappings()
+    held = select(*columns).where(among(messages.c.message_id), messages.c.state == MessageState.SENDING)
+    found = connection.execute(held.where(messages.c.owner == owner), {"these": costs}).mappings()
     rows = {row["message_id"]: dict(row) for row in found}
     wanted = [Priced(one, rows[one]["as_of"], cost) for one, cost in costs.items() if one in rows]
     admitted = spending.reserve_cost(connection, wanted, budget=budget)
@@ -208,14 +221,9 @@ def _take(
 ) -> None:
     if not rows:
         return
-    these = among(connection, messages.c.message_id, [row["message_id"] for row in rows])
-    change = messages.update().where(these)
-    values = {"state": MessageState.SENDING.value, "owner": owner, "lease_until": lease_until, "reason": None}
-    connection.execute(change.values(**values, attempts=messages.c.attempts + 1, reserved_cost=0.0))
-    begun = select(
-        messages.c.message_id, messages.c.attempts, messages.c.owner, literal(now, attempts.c.started_at.type)
-    )
-    connection.execute(attempts.insert().from_select(_ATTEMPT, begun.where(these)))
+    about = {"these": [row["message_id"] for row in rows], "by": owner}
+    connection.execute(_TAKE, {**about, "until": lease_until})
+    connection.execute(_BEGIN, {**about, "begun_at": now})
 
 
 def _claimed(row: Mapping[str, Any], known: Known) -> Claimed:

@@ -6,13 +6,12 @@ write transactions take the lock at their start, the file is its owner's only. P
 
 from __future__ import annotations
 
-import json
 import logging
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Text, any_, cast, create_engine, event, func, select
+from sqlalchemy import create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError, OperationalError
@@ -21,10 +20,10 @@ from winback.errors import Fault, SettingsError, StoreBusy, StoreUnavailable
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     import psycopg
-    from sqlalchemy import ColumnElement, Executable, Table
+    from sqlalchemy import Executable, Table
 
 BUSY_TIMEOUT_SECONDS = 10
 _VARIABLE = "WINBACK_DATABASE_URL"
@@ -148,18 +147,6 @@ def _configure_postgresql(connection: psycopg.Connection, _record: object) -> No
 def new_insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """Return an INSERT that knows ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
-
-
-def among(connection: Connection, column: ColumnElement[str], values: Iterable[str]) -> ColumnElement[bool]:
-    """Return ``column IN values`` with one parameter, however many values there are.
-
-    SQLAlchemy's own IN writes a parameter a value, and the statement anew each time: for 200 ids 2.1 CPU ms, this .3.
-    """
-    listed = list(values)
-    if connection.dialect.name == "sqlite":
-        each = func.json_each(json.dumps(listed)).table_valued("value")
-        return column.in_(select(each.c.value))
-    return column == any_(cast(listed, postgresql.ARRAY(Text)))
 
 
 def insert_counted(connection: Connection, statement: Executable) -> int:

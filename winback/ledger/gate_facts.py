@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, bindparam, func, or_, select
 
 from winback.core.merge_fields import CONTACT_FIELDS
 from winback.core.slots import PLACE
 from winback.ledger import held_steps, signs_of_life
-from winback.ledger.connections import among
+from winback.ledger.listed import among
 from winback.ledger.message_tables import messages
 from winback.ledger.night_tables import cycles, loads
 from winback.ledger.people_tables import consents, contacts, suppressions
@@ -49,7 +49,39 @@ CONTACT_COLUMNS = tuple(
 )
 """What the gate, the templates and the providers read of a contact; a wider row costs more than it is worth here."""
 
-_CONTACTS = [contacts.c[name] for name in CONTACT_COLUMNS]
+_CONTACTS = select(*(contacts.c[name] for name in CONTACT_COLUMNS)).where(among(contacts.c.customer_id))
+_SUPPRESSIONS = select(*(suppressions.c[name] for name in ("kind", "key", "channel", "reason", "programme"))).where(
+    or_(
+        and_(suppressions.c.kind == "customer", among(suppressions.c.key)),
+        and_(suppressions.c.kind == "address", among(suppressions.c.key, "addresses")),
+    ),
+    suppressions.c.lifted_at.is_(None),
+)
+_CONSENTS = (
+    select(*(consents.c[name] for name in ("customer_id", "channel", "status", "basis", "recorded_at")))
+    .where(among(consents.c.customer_id), consents.c.purpose == PURPOSE)
+    .order_by(consents.c.recorded_at, consents.c.status)
+)
+_CYCLE_COLUMNS = "arm", "lapsed_on", "threshold_days", "closed_on", "close_reason"
+_CYCLES = select(*(cycles.c[name] for name in ("programme", "customer_id", "cycle_no", *_CYCLE_COLUMNS))).where(
+    among(cycles.c.customer_id)
+)
+_RECENT = (
+    select(messages.c.customer_id, func.count().label("sent"))
+    .where(
+        among(messages.c.customer_id),
+        messages.c.state.not_in(UNSENT_STATES),
+        messages.c.local_day > bindparam("after"),
+        messages.c.local_day <= bindparam("newest"),
+    )
+    .group_by(messages.c.customer_id)
+)
+_NEWEST = select(loads.c.source, func.max(loads.c.as_of).label("as_of")).group_by(loads.c.source).subquery()
+_HELD_SOURCES = (
+    select(loads.c.source)
+    .join(_NEWEST, (loads.c.source == _NEWEST.c.source) & (loads.c.as_of == _NEWEST.c.as_of))
+    .where(loads.c.held.is_not(None))
+)
 _REASONS = {reason.value: reason for reason in PRECEDENCE}
 
 
@@ -105,7 +137,7 @@ class Known:
 def read_known(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Known:
     """Return what is known now about the customers and addresses of these messages."""
     customers = sorted({row["customer_id"] for row in rows})
-    people = connection.execute(select(*_CONTACTS).where(among(connection, contacts.c.customer_id, customers)))
+    people = connection.execute(_CONTACTS, {"these": customers})
     return Known(
         contacts={row[0]: dict(zip(CONTACT_COLUMNS, row, strict=True)) for row in people.all()},
         suppressions=_suppressions(connection, customers, [row["address_hmac"] for row in rows if row["address_hmac"]]),
@@ -121,46 +153,33 @@ def read_known(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Kno
 def _suppressions(
     connection: Connection, customers: Sequence[str], addresses: Sequence[str]
 ) -> dict[tuple[str, str], list[tuple[str, Reason, str]]]:
-    columns = [suppressions.c[name] for name in ("kind", "key", "channel", "reason", "programme")]
-    about = or_(
-        (suppressions.c.kind == "customer") & among(connection, suppressions.c.key, customers),
-        (suppressions.c.kind == "address") & among(connection, suppressions.c.key, addresses),
-    )
     found: dict[tuple[str, str], list[tuple[str, Reason, str]]] = {}
-    query = select(*columns).where(about, suppressions.c.lifted_at.is_(None))
-    for kind, key, channel, reason, programme in connection.execute(query).all():
+    rows = connection.execute(_SUPPRESSIONS, {"these": customers, "addresses": addresses})
+    for kind, key, channel, reason, programme in rows.all():
         found.setdefault((kind, key), []).append((channel, _REASONS[reason], programme))
     return found
 
 
 def _consents(connection: Connection, customers: Sequence[str]) -> dict[tuple[str, str], Consent]:
     """Return the newest record by (customer, channel); of two at one instant the withdrawal wins."""
-    columns = [consents.c[name] for name in ("customer_id", "channel", "status", "basis", "recorded_at")]
-    theirs = among(connection, consents.c.customer_id, customers)
-    query = select(*columns).where(theirs, consents.c.purpose == PURPOSE)
     # The last one of each pair stays in the dictionary; "granted" sorts before "withdrawn".
-    rows = connection.execute(query.order_by(consents.c.recorded_at, consents.c.status)).all()
-    return {(row.customer_id, row.channel): Consent(row.status, row.basis, row.recorded_at) for row in rows}
+    rows = connection.execute(_CONSENTS, {"these": customers}).all()
+    return {(customer_id, channel): Consent(*said) for customer_id, channel, *said in rows}
 
 
 def _cycles(connection: Connection, customers: Sequence[str]) -> dict[tuple[str, str, int], Cycle]:
-    columns = [cycles.c[name] for name in ("programme", "customer_id", "cycle_no", *Cycle._fields)]
-    query = select(*columns).where(among(connection, cycles.c.customer_id, customers))
-    return {tuple(row[:3]): Cycle(*row[3:]) for row in connection.execute(query).all()}
+    rows = connection.execute(_CYCLES, {"these": customers}).all()
+    return {(programme, customer_id, number): Cycle(*of) for programme, customer_id, number, *of in rows}
 
 
 def _recent(connection: Connection, rows: Sequence[Mapping[str, Any]], customers: Sequence[str]) -> dict[str, int]:
     """Count the messages of the seven days that end with the newest night of these."""
     newest = max(row["local_day"] for row in rows)
-    within = messages.c.local_day > newest - timedelta(days=CAP_DAYS), messages.c.local_day <= newest
-    query = select(messages.c.customer_id, func.count().label("sent")).where(
-        among(connection, messages.c.customer_id, customers), messages.c.state.not_in(UNSENT_STATES), *within
-    )
-    return {row.customer_id: row.sent for row in connection.execute(query.group_by(messages.c.customer_id)).all()}
+    within = {"after": newest - timedelta(days=CAP_DAYS), "newest": newest}
+    counted = connection.execute(_RECENT, {"these": customers, **within}).tuples()
+    return dict(counted.all())
 
 
 def _held_sources(connection: Connection) -> frozenset[str]:
     """Return the sources whose newest load is held."""
-    newest = select(loads.c.source, func.max(loads.c.as_of).label("as_of")).group_by(loads.c.source).subquery()
-    query = select(loads.c.source).join(newest, (loads.c.source == newest.c.source) & (loads.c.as_of == newest.c.as_of))
-    return frozenset(connection.scalars(query.where(loads.c.held.is_not(None))))
+    return frozenset(connection.scalars(_HELD_SOURCES))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import bindparam, func, select
 
 from winback.ledger import spending
-from winback.ledger.connections import among
+from winback.ledger.listed import among
 from winback.ledger.message_tables import attempts, messages
 from winback.ledger.spending import Priced
 
@@ -80,13 +80,21 @@ _TRANSITIONS: Mapping[Outcome, tuple[MessageState, frozenset[str]]] = {
 }
 
 
+_HELD = (
+    select(*(messages.c[name] for name in ("message_id", "state", "attempts", "owner", "as_of", "reserved_cost")))
+    .where(among(messages.c.message_id))
+    .with_for_update()
+)
+_NOTE = messages.update().values(provider_id=bindparam("their_id"))
+_NOTE_ATTEMPT = (
+    attempts.update().where(attempts.c.attempt_no == bindparam("number")).values(provider_id=bindparam("their_id"))
+)
+
+
 def record_results(connection: Connection, results: Sequence[Result], *, owner: str, now: datetime) -> list[str]:
     """Record what became of a claim; return the ids that are not this owner's to decide any more, left as they are."""
     ids = [result.message_id for result in results]
-    names = "message_id", "state", "attempts", "owner", "as_of", "reserved_cost"
-    columns = [messages.c[name] for name in names]
-    held = select(*columns).where(among(connection, messages.c.message_id, ids)).with_for_update()
-    found = {row.message_id: row for row in connection.execute(held).all()}
+    found = {row.message_id: row for row in connection.execute(_HELD, {"these": ids}).all()}
     lost = []
     for outcome, (state, allowed) in _TRANSITIONS.items():
         of_this = [result for result in results if result.outcome is outcome]
@@ -167,11 +175,12 @@ def _settle(connection: Connection, results: Sequence[Result], *, state: Message
         said = {name: value for name, value in {**known, "cost": one.cost}.items() if value is not None}
         if state is MessageState.ACCEPTED:
             said["accepted_at"] = now
-        these = messages.update().where(among(connection, messages.c.message_id, ids))
-        connection.execute(these.values(state=state.value, last_error=one.error, lease_until=None, **said))
-        those = among(connection, attempts.c.message_id, ids), attempts.c.attempt_no == one.attempt_no
-        how = {"outcome": one.outcome.value, "error": one.error, "finished_at": now}
-        connection.execute(attempts.update().where(*those).values(**how))
+        these = {"these": ids}
+        new = messages.update().values(state=state.value, last_error=one.error, lease_until=None, **said)
+        connection.execute(new.where(among(messages.c.message_id)), these)
+        how = attempts.update().values(outcome=one.outcome.value, error=one.error, finished_at=now)
+        that = attempts.c.attempt_no == one.attempt_no
+        connection.execute(how.where(among(attempts.c.message_id), that), these)
     _note_their_ids(connection, [result for result in results if result.provider_id])
 
 
@@ -182,15 +191,10 @@ def _note_their_ids(connection: Connection, results: Sequence[Result]) -> None:
         of_ids[result.provider_id, result.attempt_no].append(result.message_id)
     if len(of_ids) == 1:
         (((their_id, number), ids),) = of_ids.items()
-        connection.execute(
-            messages.update().where(among(connection, messages.c.message_id, ids)).values(provider_id=their_id)
-        )
-        those = among(connection, attempts.c.message_id, ids), attempts.c.attempt_no == number
-        connection.execute(attempts.update().where(*those).values(provider_id=their_id))
-        return
-    rows = [{"which": one.message_id, "number": one.attempt_no, "their_id": one.provider_id} for one in results]
-    if rows:
-        this = messages.c.message_id == bindparam("which")
-        connection.execute(messages.update().where(this).values(provider_id=bindparam("their_id")), rows)
-        these = attempts.c.message_id == bindparam("which"), attempts.c.attempt_no == bindparam("number")
-        connection.execute(attempts.update().where(*these).values(provider_id=bindparam("their_id")), rows)
+        about = {"these": ids, "their_id": their_id, "number": number}
+        connection.execute(_NOTE.where(among(messages.c.message_id)), about)
+        connection.execute(_NOTE_ATTEMPT.where(among(attempts.c.message_id)), about)
+    elif of_ids:
+        rows = [{"which": one.message_id, "number": one.attempt_no, "their_id": one.provider_id} for one in results]
+        connection.execute(_NOTE.where(messages.c.message_id == bindparam("which")), rows)
+        connection.execute(_NOTE_ATTEMPT.where(attempts.c.message_id == bindparam("which")), rows)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import select
 
-from winback.ledger.connections import among, new_insert
+from winback.ledger.connections import new_insert
+from winback.ledger.listed import among
 from winback.ledger.message_tables import messages
 from winback.ledger.people_tables import signs_of_life
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _BLOCK = 1000
+_OF_SOME = select(signs_of_life).where(among(signs_of_life.c.customer_id))
 
 
 class Sign(NamedTuple):
@@ -55,7 +57,6 @@ def note_signs(connection: Connection, signs: Iterable[Sign]) -> int:
 def read_signs(connection: Connection, customer_ids: Collection[str]) -> dict[str, list[Sign]]:
     """Return what is known of some customers."""
     found: dict[str, list[Sign]] = {}
-    query = select(signs_of_life).where(among(connection, signs_of_life.c.customer_id, customer_ids))
-    for row in connection.execute(query).all():
+    for row in connection.execute(_OF_SOME, {"these": customer_ids}).all():
         found.setdefault(row.customer_id, []).append(Sign(*row))
     return found
