@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT_SECONDS = 10
 _VARIABLE = "WINBACK_DATABASE_URL"
 _LOUD = ("sqlalchemy", "sqlalchemy.engine", "sqlalchemy.engine.Engine")
-_SMALL_CACHE_KIB = 8192
 _BUSY_SIGNS = ("locked", "lock timeout", "deadlock", "could not serialize")
 
 
@@ -123,12 +122,6 @@ def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -65536"):
         cursor.execute(f"PRAGMA {setting}")
     cursor.close()
-
-
-def keep_small(connection: Connection) -> None:
-    """Let a connection keep little of the database in memory: a sender asks for a row once, however long the queue."""
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(f"PRAGMA cache_size = -{_SMALL_CACHE_KIB}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
