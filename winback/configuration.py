@@ -27,6 +27,7 @@ def _known_zone(name: str) -> str:
 
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+Host = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
 
 
@@ -239,6 +240,15 @@ class Guards(_Strict):
         return self
 
 
+class Web(_Strict):
+    """The public pages."""
+
+    trusted_proxies: list[str] = []
+    """Addresses of the proxies in front of the pages; only what they say of a visitor's address is believed."""
+    link_hosts: list[Host] = []
+    """Hosts a step's `url` may lead to (https only), e.g. `www.acme.example`; nothing else is redirected to."""
+
+
 class Retention(_Strict):
     """How long the ledger keeps what no promise rests on."""
 
@@ -273,3 +283,5 @@ class Configuration(_Strict):
     """The global control group."""
     retention: Retention = Retention()
     """What is let go with time."""
+    web: Web = Web()
+    """What the public pages trust."""

@@ -32,6 +32,10 @@ def test_the_sender_needs_neither_prefect_nor_pandas():
     assert not loaded("import winback.night.deliver") & {"prefect", "pandas"}
 
 
+def test_the_public_pages_need_neither_prefect_nor_pandas():
+    assert not loaded("import winback.web.public_app, winback.web.http_server") & {"prefect", "pandas"}
+
+
 def test_the_local_outbox_needs_no_vendors_package():
     assert not loaded("import winback.night.deliver, winback.channels.registry") & set(VENDORS)
 

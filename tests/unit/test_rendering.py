@@ -129,7 +129,7 @@ def test_links_hold_nothing_about_the_person_and_acting_ones_are_bound_to_their_
     assert links["act"] == "https://go.acme.example/s/ASNFZ4mrze8"
     stop, preferences = links["unsubscribe"].split("/u/")[1], links["preferences"].split("/p/")[1]
     assert len(stop) == len(preferences) == 32
-    assert stop[:16] == preferences[:16]
+    assert stop[:16] == preferences[:16]  # the key id and the head of the message id
     assert stop[16:] != preferences[16:]
     assert capability(FACTS.message_id, "unsubscribe", key=b"other") != stop
     assert len(short_code(FACTS.message_id)) == 11

@@ -21,7 +21,7 @@ INTERRUPTED = 130
 
 def make_app() -> App:
     """Return the command tree; every command lives beside the others it is used with."""
-    from winback.cli import night_commands, proving, questions, refusing, setting_up
+    from winback.cli import night_commands, proving, questions, refusing, serving, setting_up
 
     app = App(
         name="winback",
@@ -30,7 +30,7 @@ def make_app() -> App:
         help_epilogue="Exit codes: 0 done - 1 failed, and says what to do - 2 wrong usage or configuration - "
         "3 needs approval - 4 refused by a safety guard.",
     )
-    for module in (setting_up, night_commands, questions, refusing, proving):
+    for module in (setting_up, night_commands, serving, questions, refusing, proving):
         module.register(app)
 
     @app.meta.default

@@ -115,6 +115,13 @@ def _print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n")
 
 
+def say(words: str) -> None:
+    """Tell a person at the terminal something while a command goes on."""
+    if not session().is_quiet:
+        sys.stderr.write(f"{words}\n")
+        sys.stderr.flush()
+
+
 def _write_words(answer: Answer) -> None:
     from rich.console import Console
     from rich.table import Table

@@ -2,19 +2,28 @@
 
 In: the business's public address, the message's opaque id and a secret. Out: links that are the same however often the
 message is rendered, and that hold nothing about the person. The short code is the head of the id, enough to find the
-message by its primary key; what acts (unsubscribe, preferences) carries a signature bound to its purpose.
+message by its primary key; what acts (unsubscribe, preferences) carries a signature bound to its purpose and to the key
+that made it, so that keys can change and old links still work. Must never happen: a text accepted that we did not make.
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import hmac
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Purpose = Literal["unsubscribe", "preferences"]
 CODE_BYTES = 8
 TOKEN_BYTES = 12
+"""Of each half: 88 bits of the id with 8 that name the key, and 96 bits of signature."""
+CODE_LETTERS = 11
+TOKEN_LETTERS = 32
+_ID_BYTES = TOKEN_BYTES - 1
 
 
 class Links(TypedDict):
@@ -36,7 +45,7 @@ def short_code(message_id: str) -> str:
 
 
 def capability(message_id: str, purpose: Purpose, *, key: bytes) -> str:
-    """Return the 32 characters that let their holder do one thing: 96 bits of the id, 96 bits of HMAC-SHA256.
+    """Return the 32 characters that let their holder do one thing: 96 opaque bits, 96 bits of HMAC-SHA256.
 
     Parameters
     ----------
@@ -44,9 +53,36 @@ def capability(message_id: str, purpose: Purpose, *, key: bytes) -> str:
     purpose : a token for one purpose is worthless for another
     key : the project's secret
     """
-    head = bytes.fromhex(message_id)[:TOKEN_BYTES]
-    signature = hmac.digest(key, purpose.encode() + b"\0" + head, hashlib.sha256)[:TOKEN_BYTES]
-    return _letters(head + signature)
+    head = _key_id(key) + bytes.fromhex(message_id)[:_ID_BYTES]
+    return _letters(head + _signature(head, purpose, key))
+
+
+def coded_prefix(code: str) -> str | None:
+    """Return the hexadecimal digits a message's id begins with, or None for what is no short code.
+
+    Parameters
+    ----------
+    code : any text
+    """
+    value = _bytes(code, CODE_LETTERS)
+    return None if value is None else value.hex()
+
+
+def held_prefix(token: str, purpose: Purpose, *, keys: Sequence[bytes]) -> str | None:
+    """Return the hexadecimal digits the id of a token's message begins with; None unless we made it for this purpose.
+
+    Parameters
+    ----------
+    token : any text
+    keys : the secrets in use: the one that signs, and those that used to
+    """
+    value = _bytes(token, TOKEN_LETTERS)
+    if value is None:
+        return None
+    head, signature = value[:TOKEN_BYTES], value[TOKEN_BYTES:]
+    of_this_id = [key for key in keys if _key_id(key) == head[:1]]
+    is_ours = [hmac.compare_digest(signature, _signature(head, purpose, key)) for key in of_this_id]
+    return head[1:].hex() if any(is_ours) else None
 
 
 def message_links(message_id: str, *, base_url: str, key: bytes) -> Links:
@@ -59,5 +95,25 @@ def message_links(message_id: str, *, base_url: str, key: bytes) -> Links:
     )
 
 
+def _key_id(key: bytes) -> bytes:
+    """Return the byte by which tokens name the key they were signed with; of two keys with one, both are tried."""
+    return hashlib.sha256(b"key id\0" + key).digest()[:1]
+
+
+def _signature(head: bytes, purpose: Purpose, key: bytes) -> bytes:
+    return hmac.digest(key, purpose.encode() + b"\0" + head, hashlib.sha256)[:TOKEN_BYTES]
+
+
 def _letters(value: bytes) -> str:
     return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
+def _bytes(letters: str, length: int) -> bytes | None:
+    """Return what some letters stand for, or None unless they are the only way to write it."""
+    if len(letters) != length or not letters.isascii():
+        return None
+    try:
+        value = base64.b64decode(letters + "=" * (-length % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return value if _letters(value) == letters else None

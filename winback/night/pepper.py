@@ -54,6 +54,16 @@ def _read_or_make(file: Path) -> bytes:
     return value
 
 
+def link_keys(project: Project, pepper: bytes) -> tuple[bytes, ...]:
+    """Return the secrets of links: the first signs, all are believed, so that a changed key leaves old links working.
+
+    ``WINBACK_SECRET_KEY`` names them, the newest first, with commas between; the pepper stands behind them, because it
+    signs where no key is named.
+    """
+    named = project.environment.get("WINBACK_SECRET_KEY", "").split(",")
+    return (*(one.strip().encode() for one in named if one.strip()), pepper)
+
+
 def open_project_ledger(project: Project) -> Ledger:
     """Return the project's ledger; an empty database is made ready, and so is ``var/``, for its owner only."""
     try:

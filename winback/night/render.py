@@ -17,6 +17,7 @@ from winback.core.rendering import Prices, Renderer
 from winback.core.templates import Templates, parse_name
 from winback.errors import Fault, TemplateError
 from winback.ledger.people_tables import contacts
+from winback.night.pepper import link_keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -86,17 +87,15 @@ def make_renderer(
 
     Parameters
     ----------
-    key : the secret that signs links; ``WINBACK_SECRET_KEY`` goes before it
+    key : the ledger's pepper, which signs links where ``WINBACK_SECRET_KEY`` names no key
     merge_fields : contacts' fields that may be empty; any other field a contact does not have is an error
     """
-    secret = project.environment.get("WINBACK_SECRET_KEY")
     channels = project.config.channels
     prices = Prices(
         per_sms_segment=channels.sms.price_per_segment if channels.sms else 0.0,
         per_whatsapp_message=channels.whatsapp.price_per_message if channels.whatsapp else 0.0,
     )
-    signing = secret.encode() if secret else key
-    return Renderer(templates, key=signing, prices=prices, merge_fields=merge_fields)
+    return Renderer(templates, key=link_keys(project, key)[0], prices=prices, merge_fields=merge_fields)
 
 
 def merge_fields_of(templates: Templates, *, used: Collection[tuple[str, str]]) -> set[str]:

@@ -32,7 +32,7 @@ def upgrade(connection: Connection) -> None:
 
 
 def differences(connection: Connection) -> list[str]:
-    """Return in what the tables differ from :mod:`winback.ledger.schema`; empty when they do not."""
+    """Return in what the tables differ from the modules that describe them; empty when they do not."""
     options = {"compare_type": True, "compare_server_default": True, "version_table": schema.VERSION_TABLE}
     context = MigrationContext.configure(connection, opts={**options, "include_name": _is_ours})
     return [str(difference) for difference in compare_metadata(context, schema.METADATA)]

@@ -1,0 +1,60 @@
+"""The tables behind the public pages: where links lead, what people answered and chose, which coupon is whose.
+
+Must never happen, and is decided here: a coupon that two messages hold, two rows for one answer.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Index, Table, UniqueConstraint
+from sqlalchemy import text as sql
+
+from winback.ledger.columns import REGISTER, day, flag, instant, text
+
+links = Table(
+    "links",
+    REGISTER,
+    # One row only for messages that do not lead to one of our own pages. A short code is the head of the message's id.
+    text("message_id", key=True),
+    text("target"),  # https, on an allowed host, fixed when the message was planned
+    instant("made_at"),
+    sqlite_with_rowid=False,
+)
+
+engagements = Table(
+    "engagements",
+    REGISTER,
+    text("message_id", key=True),
+    text("kind", key=True),  # survey, contest, coupon, preferences, re_permission
+    text("customer_id"),
+    instant("occurred_at"),
+    flag("is_qualified"),  # whether it shows that a person is there: only such a row moves anybody
+    text("detail"),  # JSON: the answer
+    Index("ix_engagements_customer_id", "customer_id"),
+)
+
+preferences = Table(
+    "preferences",
+    REGISTER,
+    text("customer_id", key=True),
+    flag("wants_fewer"),
+    day("paused_until", optional=True),  # the first day on which a message may go again
+    text("language", optional=True),
+    instant("updated_at"),
+)
+
+coupons = Table(
+    "coupons",
+    REGISTER,
+    text("pool", key=True),
+    text("code", key=True),
+    instant("added_at"),
+    day("expires_on", optional=True),
+    text("message_id", optional=True),  # of the one message it is reserved for
+    instant("reserved_at", optional=True),
+    instant("bound_at", optional=True),
+    instant("revealed_at", optional=True),
+    instant("redeemed_at", optional=True),
+    UniqueConstraint("message_id"),
+)
+_FREE = sql("message_id IS NULL")
+Index("ix_coupons_free", coupons.c.pool, coupons.c.code, sqlite_where=_FREE, postgresql_where=_FREE)

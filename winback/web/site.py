@@ -1,0 +1,85 @@
+"""What every public page is made with: the project, its ledger, the clock, the keys of links, the texts, the look."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from winback.night.check import load_programmes
+from winback.night.pepper import link_keys
+from winback.web.page_texts import PageTexts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime
+
+    from starlette.responses import Response
+    from starlette.types import Scope
+
+    from winback.core.policy import Programme
+    from winback.ledger.engine import Ledger
+    from winback.settings import Project
+    from winback.web.page_texts import Language
+
+
+class Site:
+    """One project's public pages.
+
+    Parameters
+    ----------
+    project, ledger : opened
+    clock : the present instant (aware)
+
+    Raises
+    ------
+    SettingsError, PolicyError
+        If what the pages are made of is not sound.
+    """
+
+    def __init__(self, project: Project, ledger: Ledger, *, clock: Callable[[], datetime]) -> None:
+        self.project, self.ledger, self.clock = project, ledger, clock
+        self.keys = link_keys(project, ledger.pepper)
+        self.texts = PageTexts(project.root, business=project.config.business.name)
+        loader = PackageLoader("winback.web", "pages")
+        # An undefined name fails here, in a test, and not as a gap on somebody's telephone.
+        self._pages = Environment(
+            loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )
+
+    @cached_property
+    def style(self) -> str:
+        """The style sheet of the pages."""
+        return self._pages.loader.get_source(self._pages, "style.css")[0] if self._pages.loader else ""
+
+    @cached_property
+    def programmes(self) -> Mapping[str, Programme]:
+        """The project's programmes by name, as they were when the pages were started."""
+        return {one.programme: one for one in load_programmes(self.project.root)}
+
+    def language(self, scope: Scope, wanted: Iterable[str | None] = ()) -> Language:
+        """Return the language to speak: what is known of the person, else what the browser asks for."""
+        headers = dict(scope["headers"])
+        accepted = headers.get(b"accept-language", b"").decode("latin-1")
+        return self.texts.choose(wanted, accepted=accepted)
+
+    def page(self, template: str, language: Language, *, status: int = 200, **values: Any) -> Response:  # noqa: ANN401  what a template shows
+        """Return a page.
+
+        Parameters
+        ----------
+        template : a file of ``winback/web/pages``
+        language : what it speaks
+        """
+        text = self._pages.get_template(template).render(
+            language=language, t=language.texts, business=self.project.config.business, **values
+        )
+        return HTMLResponse(text, status_code=status)
+
+    def problem(self, scope: Scope, status: int) -> Response:
+        """Return the page that says why there is no other: the same for every reason there may be for a status."""
+        language = self.language(scope)
+        said = language.texts["problem"].get(status) or language.texts["problem"][500]
+        return self.page("problem.html", language, status=status, said=said)
