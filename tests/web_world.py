@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ import uvicorn
 from winback.core.message_links import capability, short_code
 from winback.ledger import queue
 from winback.ledger.engine import open_ledger
+from winback.ledger.people_tables import contacts
 from winback.settings import load_project
 from winback.web.http_server import PatientProtocol
 from winback.web.public_app import make_public_app
@@ -99,7 +100,24 @@ class Pages:
         return f"/{kind}/{capability(message_id, {'u': 'unsubscribe', 'p': 'preferences'}[kind], key=KEY)}"
 
 
-def make_pages(root: Path, *customers: str, database_url: str | None = None, **environment: str) -> Pages:
+def make_site(pages: Pages, **environment: str) -> Pages:
+    """The same pages, started anew with other settings."""
+    other = object.__new__(Pages)
+    project = replace(pages.project, environment={**pages.project.environment, **environment})
+    other.project, other.ledger, other.clock = project, pages.ledger, Clock(pages.clock.now)
+    other.app = make_public_app(project, pages.ledger, clock=other.clock)
+    other.browser = other.visitor()
+    return other
+
+
+def set_locale(connection, customer: str, locale: str) -> None:
+    """Let a customer speak a language."""
+    connection.execute(contacts.update().where(contacts.c.customer_id == customer).values(locale=locale))
+
+
+def make_pages(
+    root: Path, *customers: str, database_url: str | None = None, kind: type[Pages] = Pages, **environment: str
+) -> Pages:
     """Make a project in a directory, with messages for some customers, and its pages."""
     settings = {"WINBACK_PEPPER": databases.PEPPER.decode(), "WINBACK_SECRET_KEY": KEY.decode(), **environment}
     if not (root / "winback.yaml").exists():
@@ -108,7 +126,7 @@ def make_pages(root: Path, *customers: str, database_url: str | None = None, **e
         settings["WINBACK_DATABASE_URL"] = database_url
     project = load_project(root, settings)
     ledger = open_ledger(project.database_url, pepper=databases.PEPPER, create=True)
-    return Pages(project, ledger, *customers)
+    return kind(project, ledger, *customers)
 
 
 def free_port() -> int:

@@ -229,6 +229,8 @@ class Guards(_Strict):
     """A feed with a larger share of bad rows is held."""
     max_quarantined_rows: int = Field(default=1000, ge=0)
     """A feed with more bad rows is held."""
+    coupons_low_water: int = Field(default=100, ge=1)
+    """With fewer free codes in a pool the programmes that give them out wait, until codes are added."""
     max_sunset_share: float = Field(default=0.05, gt=0, le=1)
     """A night that would sunset a larger share of all contacts sunsets nobody until a person has looked."""
 

@@ -33,7 +33,8 @@ SILENCE = (
     "overdue_days", "nudge_days", "return_probability", "stop_probability", "usual_gap_days", "own_gap_days",
     "population_gap_days", "basis", "fit_id", "sentence",
 )  # fmt: skip
-MESSAGES = ("messages_day", "messages_week")
+MESSAGES = ("messages_day", "messages_week", "messages_month")
+WISHES = ("is_paused", "wants_fewer")
 CYCLE = (
     "cycle_state", "cycle_no", "close_reason", "opened_on", "lapsed_on", "anchored_on", "cycle_threshold_days",
     "step_offsets", "step", "step_due_on", "ends_on", "last_step_on", "is_lapsed", "is_dormant", "is_cycle_ended",
@@ -91,8 +92,9 @@ class State:
     Attributes
     ----------
     contacts : :func:`winback.core.permission.evaluate`, and bucket, region, timezone; optionally phone_zones,
-        messages_day and messages_week (steps taken today and in the last seven days over all programmes and arms,
-        tonight's not included), ignored_sends
+        messages_day, messages_week and messages_month (steps taken today, in the last seven and the last 30 days over
+        all programmes and arms, tonight's not included), is_paused and wants_fewer (what the person chose),
+        ignored_sends
     verdicts : from :func:`winback.core.permission.evaluate`, of the same contacts in the same order
     cycles, steps : :func:`winback.core.journeys.advance`
     """
@@ -145,7 +147,7 @@ def gather(
     rows |= _segment_facts(contacts, allowed, schedules, walks, programme=programme, night=night)
     rows |= _channel_facts(contacts, allowed, walks, night=night)
     rows |= _arm_facts(contacts, walks, programme=programme, night=night, eligible=eligible)
-    rows |= {name: contacts[name] for name in ("customer_id", "bucket", *MESSAGES) if name in contacts}
+    rows |= {name: contacts[name] for name in ("customer_id", "bucket", *MESSAGES, *WISHES) if name in contacts}
     rows |= _common_facts(programme=programme, night=night)
     rows |= {"history_days": history_days, "is_source_held": is_source_held, "has_activity": known["last_on"].notna()}
     return typed(pd.DataFrame({**dict.fromkeys(MESSAGES, 0), **rows}, index=contacts.index))

@@ -43,6 +43,8 @@ FACTS: dict[str, str] = {
     "channel": "text", "permission": "text", "window": "text", "not_before_at": "instant", "expires_at": "instant",
     # limits
     "messages_day": "number", "messages_week": "number", "per_day": "number", "per_week": "number", "cost": "number",
+    # wishes (the preference centre)
+    "is_paused": "claim", "wants_fewer": "claim", "messages_month": "number",
     # claims
     "has_activity": "claim", "is_overdue": "claim", "is_lapsed": "claim", "is_dormant": "claim",
     "is_cycle_ended": "claim", "is_cycle_limit_reached": "claim", "is_step_due": "claim", "is_step_missed": "claim",
@@ -169,6 +171,13 @@ RULES: tuple[Rule, ...] = (
         Reason.SUNSET_SHARE,
         "a person's approval",
     ),
+    Rule(
+        "ladder ended, paused",
+        ("is_paused", "is_sunset_due"),
+        lambda facts: facts["is_paused"] & facts["is_sunset_due"],
+        Reason.PAUSED,
+        "the end of the pause",
+    ),
     _claim("history too short", "is_history_short", Reason.SHORT_HISTORY, "a longer history than min_history_days"),
     _claim("ladder ended", "is_sunset_due", Reason.LADDER_ENDED, "a return before the end of the ladder"),
     _equal(
@@ -246,6 +255,7 @@ RULES: tuple[Rule, ...] = (
     _permission(Reason.UNREACHABLE, "a usable address on a channel of this step"),
     _acting("source held", "is_source_held", Reason.SOURCE_HELD, "a fresh, plausible load, or `--accept-volume`"),
     _acting("red button", "is_stopped", Reason.STOPPED, "`winback resume`"),
+    _acting("paused", "is_paused", Reason.PAUSED, "the end of the pause, or the contact's own wish"),
     _acting("too many sends", "is_growth_held", Reason.SEGMENT_GROWTH, "a person's approval"),
     Rule(
         "time zone",
@@ -282,6 +292,13 @@ RULES: tuple[Rule, ...] = (
         lambda facts: facts["is_step_due"] & (facts["messages_week"] >= facts["per_week"]),
         Reason.FREQUENCY_CAP,
         "fewer messages in seven days than per_week",
+    ),
+    Rule(
+        "fewer messages",
+        ("wants_fewer", "messages_month", "is_step_due"),
+        lambda facts: facts["is_step_due"] & facts["wants_fewer"] & (facts["messages_month"] >= 1),
+        Reason.FREQUENCY_CAP,
+        "30 days without a message: this contact asked for fewer",
     ),
     _due("address shared", "is_address_taken", Reason.FREQUENCY_CAP, "a night without a message to this address"),
     Rule(

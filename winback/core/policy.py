@@ -88,6 +88,12 @@ class Step(_Strict):
     """The template's name: `templates/NAME.CHANNEL[.LOCALE].mjml` or `.liquid`."""
     terms_url: str | None = None
     """Where the rules of a contest stand."""
+    page: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")] | None = None
+    """The section of `pages/texts.LANGUAGE.yaml` its landing page speaks from; default the kind's own."""
+    pool: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")] | None = None
+    """Where a coupon's codes come from: `coupons/POOL.csv`. Without it the page itself is what is shown at the till."""
+    url: Annotated[str, Field(pattern=r"^https://[^\s\x00-\x1f\\\\@]+$", max_length=2000)] | None = None
+    """Where the link of a plain message leads (https); its host has to stand in `web.link_hosts`."""
     countries: list[Annotated[str, Field(pattern=r"^[A-Z]{2}$")]] = []
     """The countries this step is for; empty means all. A contest has to name them."""
 
@@ -95,6 +101,12 @@ class Step(_Strict):
     def _contest_has_terms(self) -> Step:
         if self.kind == "contest" and not (self.terms_url and self.countries):
             message = "a contest needs terms_url and countries"
+            raise ValueError(message)
+        if self.url and self.kind != "message":
+            message = f"a {self.kind} has a page of its own: url is for kind message"
+            raise ValueError(message)
+        if self.pool and self.kind != "coupon":
+            message = f"a {self.kind} gives out no codes: pool is for kind coupon"
             raise ValueError(message)
         if len(set(self.channels)) < len(self.channels):
             message = "a channel is named twice"
@@ -179,6 +191,9 @@ class Programme(_Strict):
     """The control group."""
     backlog: Backlog = Backlog()
     """How old silences are let in."""
+    topic: dict[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")], Annotated[str, Field(min_length=1, max_length=80)]] = {}
+    """What the preference page calls what this programme sends, by language (`en: Offers of the week`); a person can
+    switch it off by itself. Without it the programme is not shown there."""
     purpose: str = "marketing"
     """The consent purpose a send needs."""
     value: float = 1.0

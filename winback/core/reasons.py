@@ -55,6 +55,7 @@ class Reason(StrEnum):
 
     LOWER_VALUE = "lower_value", Action.DEFER, "another programme with a higher declared value sends today"
     FREQUENCY_CAP = "frequency_cap", Action.DEFER, "this contact has had as many messages as the limits allow"
+    PAUSED = "paused", Action.DEFER, "this contact asked for a pause, and it is not over"
     QUIET_HOURS = "quiet_hours", Action.DEFER, "nothing may be sent where this contact is until the next allowed hour"
     BACKLOG_RAMP = "backlog_ramp", Action.DEFER, "the backlog of old silences is let in slowly, and not tonight"
     NIGHT_LIMIT = "night_limit", Action.DEFER, "the largest number of messages a night is reached"

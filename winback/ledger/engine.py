@@ -229,9 +229,7 @@ def _revision(connection: Connection) -> str | None:
 def _require_version(ledger: Ledger, *, create: bool) -> None:
     with ledger.reading() as connection:
         revision = _revision(connection)
-        strangers = (
-            set(inspect(connection).get_table_names()) & set(schema.METADATA.tables) if not revision else set()
-        )
+        strangers = set(inspect(connection).get_table_names()) & set(schema.METADATA.tables) if not revision else set()
     if strangers:
         what = f"the database holds tables that are not winback's ({', '.join(sorted(strangers))}): use an empty one"
         raise StoreUnavailable(what)

@@ -16,6 +16,7 @@ from winback.ledger.connections import new_insert
 from winback.ledger.message_tables import attempts, messages, receipts
 from winback.ledger.night_tables import cycles, decisions, quarantine, steps
 from winback.ledger.people_tables import consents, contacts, signs_of_life, suppressions
+from winback.ledger.public_tables import engagements, preferences
 from winback.ledger.verdicts import decided_days
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ def forget(connection: Connection, customer_id: str, act: Act, *, pepper: bytes)
         "consents": connection.execute(consents.delete().where(consents.c.customer_id == customer_id)).rowcount,
         "signs_of_life": connection.execute(
             signs_of_life.delete().where(signs_of_life.c.customer_id == customer_id)
+        ).rowcount,
+        "preferences": connection.execute(
+            preferences.delete().where(preferences.c.customer_id == customer_id)
         ).rowcount,
         "quarantine": _empty_quarantine(connection, customer_id, dict(person or {})),
         **_cut_loose(connection, customer_id, keys.ERASED + keys.customer_key(pepper, customer_id)[:32]),
@@ -95,8 +99,9 @@ def _cut_loose(connection: Connection, customer_id: str, pseudonym: str) -> dict
         "messages": {"provider_id": None, "last_error": None, "locale": None},
         "cycles": {},
         "steps": {},
+        "engagements": {"detail": "{}"},
     }
-    for table in (cycles, steps, decisions, messages):
+    for table in (cycles, steps, decisions, messages, engagements):
         change = table.update().where(table.c.customer_id == customer_id)
         if table is decisions:  # a seek a night, instead of a walk through all of them
             change = change.where(decisions.c.as_of.in_(connection.scalars(decided_days()).all()))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -136,6 +136,14 @@ class Gate:
             country=country, phone=phone, channel=channel, basis=basis, given_on=given_on, as_of=self.today
         )
 
+    def wish(self, row: Mapping[str, Any]) -> Refused | None:
+        """Put off what would reach somebody who asked for a pause; most of it will not be worth sending after that."""
+        wished = self.known.preferences.get(row["customer_id"])
+        if wished is None or wished.paused_until is None:
+            return None
+        ends_at = datetime.combine(wished.paused_until, time.min, tzinfo=self.zone)
+        return self._put_off(row, Reason.PAUSED, ends_at.astimezone(UTC)) if ends_at > self.now else None
+
     def sources(self, row: Mapping[str, Any]) -> Refused | None:
         """Put off what rests on a source that is held now: it may be quiet, or it may be broken."""
         is_held = not self.known.held_sources.isdisjoint(self.terms.sources.get(row["programme"], ()))
@@ -203,7 +211,12 @@ class Gate:
         return None if is_open else self._put_off(row, Reason.QUIET_HOURS, later)
 
     def caps(self, row: Mapping[str, Any]) -> Refused | None:
-        """Refuse who has had as many messages as the limits allow, those of this claim included."""
+        """Refuse who has had as many messages as the limits, or the person's own wish, allow; this claim's included."""
+        wished = self.known.preferences.get(row["customer_id"])
+        if wished is not None and wished.wants_fewer:
+            customer_id = row["customer_id"]
+            if self.known.recent_of_sparing.get(customer_id, 0) + self.passed[customer_id]:
+                return Refused("cancelled", Reason.FREQUENCY_CAP)
         per_week = self.terms.per_week
         if per_week is None:
             return None
@@ -226,6 +239,7 @@ QUESTIONS = (
     Gate.age,
     Gate.suppression,
     Gate.consent,
+    Gate.wish,
     Gate.sources,
     Gate.step,
     Gate.activity,

@@ -19,6 +19,7 @@ from winback.ledger.listed import among
 from winback.ledger.message_tables import messages
 from winback.ledger.night_tables import cycles, loads
 from winback.ledger.people_tables import consents, contacts, suppressions
+from winback.ledger.preferences import FEWER_DAYS, read_preferences
 from winback.ledger.refusals import PRECEDENCE
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from winback.core.reasons import Reason
+    from winback.ledger.preferences import Preference
     from winback.ledger.signs_of_life import Sign
 
 PURPOSE = "marketing"
@@ -120,6 +122,7 @@ class Known:
     cycles : by (programme, customer, cycle number)
     signs : by customer: what they did of late
     recent : by customer: messages of the last seven days that went, or may have gone
+    preferences, recent_of_sparing : what people chose; for those who asked for fewer, messages of the last 30 days
     held_sources : sources whose newest load is held
     held_steps : programme, step and channel of each step that waits for a person
     """
@@ -130,6 +133,8 @@ class Known:
     cycles: Mapping[tuple[str, str, int], Cycle]
     signs: Mapping[str, list[Sign]]
     recent: Mapping[str, int]
+    preferences: Mapping[str, Preference]
+    recent_of_sparing: Mapping[str, int]
     held_sources: frozenset[str]
     held_steps: frozenset[tuple[str, int, str]] = frozenset()
 
@@ -137,6 +142,8 @@ class Known:
 def read_known(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Known:
     """Return what is known now about the customers and addresses of these messages."""
     customers = sorted({row["customer_id"] for row in rows})
+    wishes = read_preferences(connection, customers)
+    sparing = [one for one, wished in wishes.items() if wished.wants_fewer]
     people = connection.execute(_CONTACTS, {"these": customers})
     return Known(
         contacts={row[0]: dict(zip(CONTACT_COLUMNS, row, strict=True)) for row in people.all()},
@@ -144,7 +151,9 @@ def read_known(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Kno
         consents=_consents(connection, customers),
         cycles=_cycles(connection, customers),
         signs=signs_of_life.read_signs(connection, customers),
-        recent=_recent(connection, rows, customers),
+        recent=_recent(connection, rows, customers, days=CAP_DAYS),
+        preferences=wishes,
+        recent_of_sparing=_recent(connection, rows, sparing, days=FEWER_DAYS) if sparing else {},
         held_sources=_held_sources(connection),
         held_steps=frozenset(held_steps.held_steps(connection)),
     )
@@ -172,10 +181,12 @@ def _cycles(connection: Connection, customers: Sequence[str]) -> dict[tuple[str,
     return {(programme, customer_id, number): Cycle(*of) for programme, customer_id, number, *of in rows}
 
 
-def _recent(connection: Connection, rows: Sequence[Mapping[str, Any]], customers: Sequence[str]) -> dict[str, int]:
-    """Count the messages of the seven days that end with the newest night of these."""
+def _recent(
+    connection: Connection, rows: Sequence[Mapping[str, Any]], customers: Sequence[str], *, days: int
+) -> dict[str, int]:
+    """Count the messages of the days that end with the newest night of these."""
     newest = max(row["local_day"] for row in rows)
-    within = {"after": newest - timedelta(days=CAP_DAYS), "newest": newest}
+    within = {"after": newest - timedelta(days=days), "newest": newest}
     counted = connection.execute(_RECENT, {"these": customers, **within}).tuples()
     return dict(counted.all())
 

@@ -18,7 +18,7 @@ from winback.ledger.message_tables import messages
 from winback.ledger.people_tables import contacts, suppressions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import date, datetime
 
     from sqlalchemy import ColumnElement, Connection
@@ -154,18 +154,41 @@ def sunset(
     return count
 
 
-def lift(connection: Connection, target: Target, act: Act, *, pepper: bytes, source: str | None = None) -> int:
+def is_opted_out(connection: Connection, target: Target, *, pepper: bytes) -> bool:
+    """Whether an opt-out of this target would change nothing: all of it holds, and no START can take it back."""
+    wanted = set(_entries(connection, target, pepper=pepper))
+    columns = suppressions.c.channel, suppressions.c.kind, suppressions.c.key
+    holds = select(*columns).where(
+        or_(*(and_(*_matches(entry)) for entry in wanted)),
+        suppressions.c.reason == Reason.OPTED_OUT.value,
+        suppressions.c.programme == "",
+        suppressions.c.lifted_at.is_(None),
+        suppressions.c.source != STOP_WORD,
+    )
+    return bool(wanted) and wanted <= {tuple(row) for row in connection.execute(holds)}
+
+
+def lift(
+    connection: Connection,
+    target: Target,
+    act: Act,
+    *,
+    pepper: bytes,
+    source: str | None = None,
+    programme: str | None = None,
+) -> int:
     """Take refusals back because the person did something newer that says so; return how many were lifted.
 
     Only ever called for an act of the person (START, a confirmed sign-up, the preference page), never for an import.
     A refusal recorded at the same instant, or later, stays; so do complaints, erasures and dead addresses. An act on
-    one channel lifts nothing that was said about all of them. With ``source``, only what came from there is lifted:
-    :data:`STOP_WORD` for START.
+    one channel lifts nothing that was said about all of them, and one on everything nothing that was said about one
+    programme. With ``source``, only what came from there is lifted: :data:`STOP_WORD` for START.
     """
     about = [and_(*_matches(entry)) for entry in _entries(connection, target, pepper=pepper)]
     change = suppressions.update().where(
         or_(*about),
         suppressions.c.reason.in_(LIFTABLE),
+        suppressions.c.programme == (programme or ""),
         suppressions.c.lifted_at.is_(None),
         suppressions.c.created_at < act.at,
     )
@@ -173,7 +196,7 @@ def lift(connection: Connection, target: Target, act: Act, *, pepper: bytes, sou
         change = change.where(suppressions.c.source == source)
     lifted = int(connection.execute(change.values(lifted_at=act.at)).rowcount)
     if lifted:
-        after = {"channel": target.channel or ALL, "source": act.source, "lifted": lifted}
+        after = {"channel": target.channel or ALL, "source": act.source, "programme": programme, "lifted": lifted}
         _note(connection, "lift", target, act, pepper=pepper, after=after)
     return lifted
 
@@ -300,7 +323,7 @@ def _renew(
 
 
 def _note(
-    connection: Connection, action: str, target: Target, act: Act, *, pepper: bytes, after: dict[str, object]
+    connection: Connection, action: str, target: Target, act: Act, *, pepper: bytes, after: Mapping[str, object]
 ) -> None:
     """Tell the audit log, which must never know the person: by keyed hash."""
     if target.customer_id:

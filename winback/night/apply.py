@@ -15,6 +15,7 @@ from winback.core import decisions
 from winback.core.buckets import bounds
 from winback.core.reasons import Action
 from winback.ledger import cycles, live_nights, refusals, verdicts
+from winback.night.attach import attach
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,6 +87,7 @@ def _apply_shard(night: Night, plan: Plan, shard: int, templates: Templates, *, 
         sent = rows[rows["action"] == Action.SEND.value]
         messages = _messages(night, plan, sent.assign(locale=plan.locales(shard, sent["customer_id"])), templates)
         queued = verdicts.queue_messages(connection, messages, pepper=night.pepper)
+        attach(connection, night, messages)
         cycles.mark_shard(
             connection, as_of=night.as_of, plan_hash=plan.plan_hash, low=low, high=high, written_at=night.now
         )

@@ -6,6 +6,7 @@ In: a project directory. Out: programmes, or faults. Nothing is written and no d
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from sqlalchemy import select
 
@@ -15,6 +16,8 @@ from winback.core.templates import Templates, parse_name
 from winback.documents import Path, dotted, nearest, parse
 from winback.errors import ConfigError, Fault, PolicyError, TemplateError
 from winback.ledger.people_tables import contacts
+from winback.night.page_texts import FALLBACK, PageTexts
+from winback.night.page_theme import theme_css
 from winback.night.render import merge_fields_in, read_templates, used_templates
 from winback.settings import load_configuration
 
@@ -108,6 +111,7 @@ def check(root: FilePath) -> list[Fault]:
     for file, programme in found:
         _, lines = parse((root / file).read_text(encoding="utf-8"), file=file)
         faults += fit_together(file, programme, config, lines=lines)
+    faults += _check_pages(root, config, found)
     return faults + _check_templates(root, config, [programme for _, programme in found])
 
 
@@ -122,6 +126,29 @@ def require_sound(root: FilePath) -> None:
     faults = check(root)
     if faults:
         raise ConfigError(faults)
+
+
+def _check_pages(root: FilePath, config: Configuration, found: Collection[tuple[str, Programme]]) -> list[Fault]:
+    """Return what is wrong with the public pages: their texts, their colours, and what steps want of them."""
+    faults: list[Fault] = []
+    try:
+        theme_css(root)
+    except ConfigError as problem:
+        faults += problem.faults
+    try:
+        texts = PageTexts(root, business=config.business.name)
+    except ConfigError as problem:
+        return [*faults, *problem.faults]
+    sections = sorted(texts.languages[FALLBACK].texts)
+    for file, programme in found:
+        for number, step in enumerate(programme.ladder.steps):
+            if step.page and step.page not in sections:
+                what = f"pages/texts.{FALLBACK}.yaml has no section {step.page!r}{nearest(step.page, sections)}"
+                faults.append(Fault(file, 0, f"ladder.steps.{number}.page", what))
+            if step.url and urlsplit(step.url).hostname not in config.web.link_hosts:
+                what = "its host does not stand in web.link_hosts of winback.yaml, so nobody would be led there"
+                faults.append(Fault(file, 0, f"ladder.steps.{number}.url", what))
+    return faults
 
 
 def _check_templates(root: FilePath, config: Configuration, programmes: list[Programme]) -> list[Fault]:

@@ -22,6 +22,7 @@ from winback.core.sending_frequency import ANSWERS, sending_days_per_day
 from winback.ledger import cycles, people, switches
 from winback.night.assess import Fits, kept_rhythms, rhythms
 from winback.night.dated_rules import read_rules
+from winback.night.wishes import with_wishes
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -170,11 +171,12 @@ def _read_state(connection: Connection, night: Night, *, low: int, high: int) ->
     steps = cycles.read_steps(connection, as_of=as_of, low=low, high=high)
     recent = steps[steps["taken_on"] > pd.Timestamp(as_of - timedelta(days=CAP_DAYS))]
     counts = recent.groupby("customer_id").size()
+    contacts = contacts.assign(
+        messages_day=0,
+        messages_week=values_of(contacts["customer_id"], counts).fillna(0).astype(np.int64),
+    )
     return _Stored(
-        contacts=contacts.assign(
-            messages_day=0,
-            messages_week=values_of(contacts["customer_id"], counts).fillna(0).astype(np.int64),
-        ),
+        contacts=with_wishes(connection, contacts, steps, as_of=as_of, zone=night.project.zone, low=low, high=high),
         consents=people.read_consents(connection, low=low, high=high, columns=people.CONSENT_COLUMNS[:6]),
         suppressions=_about_customers(people.read_suppressions(connection, as_of=as_of, low=low, high=high)),
         cycles=cycles.read_cycles(connection, as_of=as_of, low=low, high=high),
@@ -214,7 +216,11 @@ def _schedules(
     # In the order of the contacts, so that nothing has to be looked up and put in order again for each thing to know.
     at = places(contacts["customer_id"], schedules["customer_id"])
     schedules = schedules.iloc[at[at >= 0]].reset_index(drop=True)
-    return schedules.assign(last_return_on=_newest(profiles, programme.return_behaviours, schedules["customer_id"]))
+    returned_on = _newest(profiles, programme.return_behaviours, schedules["customer_id"])
+    answers = contacts["answered_on"].set_axis(contacts["customer_id"])
+    # Who answered a message is there, whatever else this programme counts.
+    answered_on = values_of(schedules["customer_id"], answers).astype(returned_on.dtype)
+    return schedules.assign(last_return_on=np.fmax(returned_on.to_numpy(), answered_on.to_numpy()))
 
 
 def _of_programme(scene: Scene, programme: Programme, state: candidates.State, schedules: pd.DataFrame) -> pd.DataFrame:

@@ -29,6 +29,7 @@ from winback.night.reach import require_reach
 from winback.night.render import read_templates
 from winback.night.scratch import scratch
 from winback.night.settle import settle
+from winback.night.stock_coupons import stock_coupons
 from winback.night.sync import sync
 from winback.night.waiting import held_programmes
 
@@ -58,6 +59,7 @@ def sync_sources(
 
 
 def _sync(night: Night, accept: Collection[str], actor: str) -> Synced:
+    stock_coupons(night.project, night.ledger, night.programmes, now=night.now)
     return sync(
         night.project,
         night.ledger,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from winback.ledger import live_nights
+from winback.ledger.engagements import ANSWER
 from winback.ledger.gate import Terms
 from winback.ledger.spending import Budget
 from winback.night.dated_rules import read_rules
@@ -31,7 +32,7 @@ def gate_terms(connection: Connection, project: Project, programmes: Sequence[Pr
         hours=hours,
         business_zone=config.business.timezone,
         per_week=config.limits.per_contact.per_week,
-        returns={one.programme: frozenset(one.return_behaviours) for one in programmes},
+        returns={one.programme: frozenset({*one.return_behaviours, ANSWER}) for one in programmes},
         sources=sources_of(connection, project, programmes),
         is_welcome=_on_the_list(config.only_to) if config.live and config.only_to else None,
         rehearsals=live_nights.rehearsals(connection) if config.live else (),

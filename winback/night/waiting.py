@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from winback.ledger import loads
+from winback.night.stock_coupons import stocks
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from winback.core.policy import Programme
     from winback.night.opening import Night
+    from winback.night.stock_coupons import Pool
     from winback.settings import Project
 
 PEOPLE = ("contacts", "consents")
@@ -39,7 +41,19 @@ def held_programmes(night: Night) -> tuple[list[str], list[dict[str, str]]]:
         delivered = {name: _behaviours(connection, name, sources[name]) for name in held}
     described = [{"name": name, "kind": kind, "detail": detail} for name, (kind, detail) in held.items()]
     missing = missing_behaviours(delivered)
-    return [one.programme for one in night.programmes if missing is None or missing & _behaviours_of(one)], described
+    waiting = {one.programme for one in night.programmes if missing is None or missing & _behaviours_of(one)}
+    for pool in _low_pools(night):
+        waiting.update(pool.programmes)
+        what = f"{pool.stock.free} codes are free, below guards.coupons_low_water: add some to coupons/{pool.name}.csv"
+        described.append({"name": pool.name, "kind": "coupons", "detail": what})
+    return [one.programme for one in night.programmes if one.programme in waiting], described
+
+
+def _low_pools(night: Night) -> list[Pool]:
+    """Return the pools that may run dry in this night."""
+    low_water = night.project.config.guards.coupons_low_water
+    pools = stocks(night.project, night.ledger, night.programmes, now=night.now)
+    return [pool for pool in pools if pool.stock.free < low_water]
 
 
 def missing_behaviours(held: Mapping[str, Collection[str]]) -> frozenset[str] | None:

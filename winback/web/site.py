@@ -9,8 +9,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from winback.night.check import load_programmes
+from winback.night.page_texts import PageTexts
+from winback.night.page_theme import theme_css
 from winback.night.pepper import link_keys
-from winback.web.page_texts import PageTexts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -21,8 +22,15 @@ if TYPE_CHECKING:
 
     from winback.core.policy import Programme
     from winback.ledger.engine import Ledger
+    from winback.night.page_texts import Language
     from winback.settings import Project
-    from winback.web.page_texts import Language
+
+
+def fill(text: str, **values: object) -> str:
+    """Return a text with values in place of their names in braces; nothing else in it is read."""
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", str(value))
+    return text
 
 
 class Site:
@@ -43,16 +51,21 @@ class Site:
         self.project, self.ledger, self.clock = project, ledger, clock
         self.keys = link_keys(project, ledger.pepper)
         self.texts = PageTexts(project.root, business=project.config.business.name)
+        self.palettes = theme_css(project.root)
         loader = PackageLoader("winback.web", "pages")
         # An undefined name fails here, in a test, and not as a gap on somebody's telephone.
         self._pages = Environment(
             loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
 
+        self._pages.filters |= {"fill": fill, "capitalised": lambda text: text[:1].upper() + text[1:]}
+
     @cached_property
     def style(self) -> str:
-        """The style sheet of the pages."""
-        return self._pages.loader.get_source(self._pages, "style.css")[0] if self._pages.loader else ""
+        """The style sheet of the pages, the project's colours first."""
+        loader = self._pages.loader
+        rules = loader.get_source(self._pages, "style.css")[0] if loader else ""
+        return self.palettes + rules
 
     @cached_property
     def programmes(self) -> Mapping[str, Programme]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FALLBACK = "en"
-PAGES = ("survey", "contest", "coupon")
+PAGES = ("survey", "contest", "coupon", "message")
 """The landing pages; a project may add sections of its own, each with the keys of one of these."""
 _NAME = re.compile(r"texts\.([a-z]{2,3})\.yaml")
 _TAG = re.compile(r"\s*([A-Za-z]{2,3})(?:-[A-Za-z0-9-]+)?\s*(?:;\s*q=([0-9.]+))?\s*")
