@@ -157,6 +157,15 @@ def test_a_survey_is_answered_once(shop):
     assert "Merci" in shop.browser.get(shop.path(SURVEY)).text
 
 
+def test_of_two_answers_at_once_the_first_stays(shop):
+    with shop.ledger.writing() as connection:
+        found = queue.list_messages(connection, customer_id="c1")
+        message = links.find_message(connection, next(row["message_id"] for row in found if row["step"] == SURVEY))
+        for score in (4, 1):
+            said = engagements.record(connection, message, "survey", detail={"score": score}, now=LATER)
+            assert json.loads(said.detail) == {"score": 4}
+
+
 @pytest.mark.parametrize("data", [{}, {"score": "6"}, {"score": "four"}, {"comment": "hm"}, {"score": "٣"}])
 def test_half_an_answer_is_asked_for_again_and_kept_on_the_page(shop, data):
     answer = shop.act(SURVEY, **data)

@@ -109,6 +109,16 @@ def test_a_topic_is_refused_by_itself(pages):
     assert _refused(pages) == []
 
 
+def test_a_yes_to_everything_else_is_none_to_a_topic(pages):
+    _save(pages, chosen=["email"])
+    pages.visitor().post(pages.link("c1", "p"), data={"do": "stop"})
+    pages.clock.now += timedelta(minutes=1)
+    _save(pages, chosen=["email"])
+    assert ("all", "winback") in _refused(pages)
+    assert ("all", "") not in _refused(pages)
+    assert _fate(pages) == ("suppressed", "opted_out")
+
+
 def test_what_was_not_shown_stays_as_it_is(pages):
     pages.visitor().post(pages.link("c1", "p"), data={"offered": ["sms"], "do": "save"})
     assert _refused(pages) == []
