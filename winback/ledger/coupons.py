@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from winback.ledger.connections import insert_counted, new_insert
+from winback.ledger.control_tables import meta
 from winback.ledger.message_tables import messages
 from winback.ledger.public_tables import coupons
 from winback.ledger.queue import MessageState
@@ -72,6 +73,17 @@ def add(connection: Connection, pool: str, codes: Iterable[tuple[str, date | Non
     return new
 
 
+def is_read(connection: Connection, file: str, digest: str) -> bool:
+    """Whether a file was read as it is now."""
+    return bool(connection.scalar(select(meta.c.value).where(meta.c.key == f"coupons {file}")) == digest)
+
+
+def note_read(connection: Connection, file: str, digest: str) -> None:
+    """Remember that a file was read, and what it was."""
+    statement = new_insert(connection, meta).values(key=f"coupons {file}", value=digest)
+    connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": digest}))
+
+
 def redeem(connection: Connection, pool: str, codes: Iterable[tuple[str, datetime]]) -> int:
     """Note codes as used, each once, and return how many are new; a code of no pool of ours changes nothing."""
     noted = 0
@@ -103,11 +115,12 @@ def reserve(
         kept |= {row[0]: Coupon(*row[1:]) for row in connection.execute(has)}
         without = [one for one in some if one not in kept]
         found = connection.execute(_free(pool, today).limit(len(without))).all() if without else []
-        for message_id, row in zip(without, found, strict=False):
-            coupon = Coupon(*row)
-            one = coupons.c.pool == pool, coupons.c.code == coupon.code, coupons.c.message_id.is_(None)
-            connection.execute(coupons.update().where(*one).values(message_id=message_id, reserved_at=now))
-            kept[message_id] = coupon
+        taken = {message_id: Coupon(*row) for message_id, row in zip(without, found, strict=False)}
+        one = coupons.c.pool == pool, coupons.c.code == bindparam("which"), coupons.c.message_id.is_(None)
+        change = coupons.update().where(*one).values(message_id=bindparam("holder"), reserved_at=now)
+        if taken:
+            connection.execute(change, [{"which": coupon.code, "holder": holder} for holder, coupon in taken.items()])
+        kept |= taken
     return kept
 
 
@@ -141,8 +154,9 @@ def stock(connection: Connection, pool: str, *, today: date) -> Stock:
 
 
 def _is_of(states: tuple[str, ...]) -> ColumnElement[bool]:
-    """Return whether a coupon's message is in one of some states."""
-    return coupons.c.message_id.in_(select(messages.c.message_id).where(messages.c.state.in_(states)))
+    """Return whether a coupon's message is in one of some states; looked up from the coupon, not over all messages."""
+    mine = select(messages.c.message_id).where(messages.c.message_id == coupons.c.message_id)
+    return mine.where(messages.c.state.in_(states)).exists()
 
 
 def _free(pool: str, today: date) -> Select[Any]:

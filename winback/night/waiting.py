@@ -42,7 +42,9 @@ def held_programmes(night: Night) -> tuple[list[str], list[dict[str, str]]]:
     described = [{"name": name, "kind": kind, "detail": detail} for name, (kind, detail) in held.items()]
     missing = missing_behaviours(delivered)
     waiting = {one.programme for one in night.programmes if missing is None or missing & _behaviours_of(one)}
-    for pool in _low_pools(night):
+    # Codes are read with the sources: where those were not, nobody knows how many there are.
+    is_read = UNREAD not in {kind for kind, _ in held.values()}
+    for pool in _low_pools(night) if is_read else ():
         waiting.update(pool.programmes)
         what = f"{pool.stock.free} codes are free, below guards.coupons_low_water: add some to coupons/{pool.name}.csv"
         described.append({"name": pool.name, "kind": "coupons", "detail": what})

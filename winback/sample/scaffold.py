@@ -6,7 +6,9 @@ a file that is there already is never touched.
 
 from __future__ import annotations
 
+import random
 import shutil
+import string
 import tempfile
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +25,10 @@ EMPTY_FEEDS = {
     "consents.csv": "customer_id,channel,purpose,status,basis,recorded_at,source,wording\n",
     "orders.csv": "customer_id,occurred_at,event_id,amount\n",
 }
+COUPONS = 500
+"""The sample has so many codes, and one more for every second customer."""
+CODE_LETTERS = "".join(letter for letter in string.ascii_uppercase + string.digits if letter not in "ILO01")
+"""Without those that are taken for each other."""
 STARTING_POLICY = "marketplace.yaml"
 STEADY_CUSTOMERS = 500
 """From this many customers on, a feed grows slowly enough for the usual bounds on its size."""
@@ -121,6 +127,15 @@ def _make_empty(root: Path) -> None:
         shutil.copyfile(material / "sample" / "empty" / name, root / name)
 
 
+def _make_coupons(root: Path, *, count: int, seed: int) -> None:
+    """Write the codes the sample's policies give out; like real ones they cannot be guessed from each other."""
+    dice = random.Random(f"coupons of {seed}")  # noqa: S311  a made-up shop has no money behind its codes
+    codes = sorted({"".join(dice.choices(CODE_LETTERS, k=8)) for _ in range(count)})
+    (root / "coupons").mkdir()
+    lines = "".join(f"{code[:4]}-{code[4:]}\n" for code in codes)
+    (root / "coupons" / "thanks.csv").write_text(f"code\n{lines}", encoding="utf-8")
+
+
 def _make_sample(
     root: Path, *, customers: int, ends_on: date, seed: int, history_days: int | None, pace: float
 ) -> None:
@@ -131,6 +146,7 @@ def _make_sample(
     material = data_directory()
     _copy(("templates", "schemas"), root)
     shutil.copytree(material / "sample" / "policies", root / "policies")
+    _make_coupons(root, count=COUPONS + customers // 2, seed=seed)
     facts = {
         "$VOLUME": "[0.5, 2.0]" if customers >= STEADY_CUSTOMERS else "[0.02, 50.0]",
         "$CUSTOMERS": f"{customers:,}",

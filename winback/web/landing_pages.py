@@ -17,14 +17,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from winback.core.message_links import coded_prefix
 from winback.night import landing as landings
-from winback.web.forms import FORM, read_form
+from winback.web.page_forms import FORM, read_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from winback.night.landing import Landing
     from winback.night.page_texts import Language
-    from winback.web.forms import Form
+    from winback.web.page_forms import Form
     from winback.web.site import Site
 
 SCALE = ("1", "2", "3", "4", "5")

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 
 from winback.core.message_links import held_prefix
 from winback.night import unsubscribe as unsubscribing
-from winback.web.forms import FORM
+from winback.web.page_forms import FORM
 
 if TYPE_CHECKING:
     from winback.web.site import Site

@@ -16,13 +16,13 @@ from starlette.responses import HTMLResponse, Response
 from winback.core.message_links import held_prefix
 from winback.ledger.keys import CHANNELS
 from winback.night.choose import KEEP, PAUSES_DAYS, Choices, Standing, choose, standing, stop_everything
-from winback.web.forms import FORM, read_form
+from winback.web.page_forms import FORM, read_form
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from winback.night.page_texts import Language
-    from winback.web.forms import Form
+    from winback.web.page_forms import Form
     from winback.web.site import Site
 
 STOP = "stop"
