@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import date, timedelta
 
+import databases
 import ledger_rows as rows
 import outbox_world
 import pandas as pd
@@ -269,3 +271,22 @@ def test_names_are_shown_as_text(tmp_path, database_url):
     made.ledger.close()
     assert "&lt;b&gt;Acme&lt;/b&gt; {{ 7*7 }}" in text
     assert "<b>Acme" not in text
+
+
+@pytest.mark.postgres
+def test_a_wish_is_before_a_claim_or_after_it_and_never_beside_it(tmp_path, postgres_shared):
+    """PostgreSQL: whoever asks for a pause while a claim decides about their message is kept waiting until it has."""
+    databases.empty(postgres_shared)
+    pages = web_world.make_pages(tmp_path / "project", "c1", "c2", database_url=postgres_shared)
+    person = threading.Thread(target=_save, args=(pages,), kwargs={"pause": "90"})
+    with pages.ledger.writing() as sender:
+        claim = claims.claim(sender, limit=10, now=LATER, owner="s1", terms=Terms(plan_ttl=timedelta(days=9)))
+        path = pages.link("c1", "p")
+        pages.link = lambda *_: path
+        person.start()
+        person.join(timeout=1)
+        assert person.is_alive()
+    person.join(timeout=20)
+    pages.ledger.close()
+    assert not person.is_alive()
+    assert len(claim.messages) == 2

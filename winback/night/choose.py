@@ -99,6 +99,8 @@ def choose(ledger: Ledger, before: Standing, choices: Choices, *, now: datetime,
     act = Act(now, today, source=SOURCE, actor=SOURCE)
     channels, topics = list(before.channels), list(before.topics)
     with ledger.writing() as connection:
+        # A claim that has begun ends first, or sees what is chosen here: a wish that is acknowledged is honoured.
+        refusals.let_claims_end(connection, [before.message.customer_id])
         found = _look(connection, before.message, ledger.pepper, channels, topics)
         if found is None:
             return None
