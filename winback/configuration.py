@@ -247,6 +247,10 @@ class Web(_Strict):
 
     trusted_proxies: list[str] = []
     """Addresses of the proxies in front of the pages; only what they say of a visitor's address is believed."""
+    per_visitor: int = Field(default=120, ge=1)
+    """Most requests a minute from one address; a valid one-click unsubscribe is never refused."""
+    per_link: int = Field(default=20, ge=1)
+    """Most requests a minute of one link, from wherever they come."""
     link_hosts: list[Host] = []
     """Hosts a step's `url` may lead to (https only), e.g. `www.acme.example`; nothing else is redirected to."""
 

@@ -10,7 +10,7 @@ import pytest
 import web_world
 from fastapi import APIRouter, Request
 
-from winback.errors import WinbackError
+from winback.errors import ConfigError, WinbackError
 from winback.web import http_server, request_bounds
 from winback.web.answer_headers import HEADERS
 from winback.web.public_app import make_public_app
@@ -220,3 +220,18 @@ def test_who_never_finishes_the_head_of_a_request_is_cut_off(pages):
 
 def test_the_seconds_are_the_ones_promised():
     assert (request_bounds.MOST_SECONDS, http_server.HEAD_SECONDS, request_bounds.MOST_BYTES) == (10, 10, 1024 * 1024)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("policies/winback.yaml", "version: 2\n"),
+        ("pages/texts.en.yaml", "survey: {tilte: Hello}\n"),
+        ("pages/theme.yaml", "light: {ink: '#ffffff'}\n"),
+    ],
+)
+def test_pages_that_are_not_sound_are_not_started(pages, file, text):
+    (pages.project.root / "pages").mkdir(exist_ok=True)
+    (pages.project.root / file).write_text(text)
+    with pytest.raises(ConfigError, match=file):
+        make_public_app(pages.project, pages.ledger, clock=pages.clock)

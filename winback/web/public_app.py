@@ -72,7 +72,12 @@ def make_public_app(
         redirect_slashes=False,
         middleware=[
             Middleware(
-                RateLimits, refusal=site.problem, clock=clock, is_exempt=lambda scope: _is_one_click(site, scope)
+                RateLimits,
+                refusal=site.problem,
+                clock=clock,
+                is_exempt=lambda scope: _is_one_click(site, scope),
+                per_visitor=project.config.web.per_visitor,
+                per_link=project.config.web.per_link,
             ),
             Middleware(RequestBounds, refusal=site.problem),
         ],

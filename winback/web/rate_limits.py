@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-PER_LINK, PER_VISITOR = 20, 120
-"""A minute."""
 MOST_COUNTED = 50_000
 """Visitors and links counted at once; beyond that the minute is over early."""
 TOO_MANY = 429
@@ -34,6 +32,7 @@ class RateLimits:
     refusal : makes the answer with a status
     clock : the present instant
     is_exempt : whether a request must never be refused (a valid one-click)
+    per_visitor, per_link : most requests a minute
     """
 
     def __init__(
@@ -43,8 +42,11 @@ class RateLimits:
         refusal: Callable[[Scope, int], Response],
         clock: Callable[[], datetime],
         is_exempt: Callable[[Scope], bool],
+        per_visitor: int,
+        per_link: int,
     ) -> None:
         self.app, self.refusal, self.clock, self.is_exempt = app, refusal, clock, is_exempt
+        self.per_visitor, self.per_link = per_visitor, per_link
         self._minute = 0
         self._counts: Counter[str] = Counter()
 
@@ -66,6 +68,6 @@ class RateLimits:
             self._minute = minute
             self._counts.clear()
         visitor = (scope.get("client") or ("unknown",))[0]
-        asked = ((f"visitor {visitor}", PER_VISITOR), (f"link {path[:64]}", PER_LINK))
+        asked = ((f"visitor {visitor}", self.per_visitor), (f"link {path[:64]}", self.per_link))
         self._counts.update(name for name, _ in asked)
         return any(self._counts[name] > most for name, most in asked)

@@ -41,6 +41,10 @@ class Site:
     project, ledger : opened
     clock : the present instant (aware)
 
+    Attributes
+    ----------
+    programmes : by name, as they were when the pages were started
+
     Raises
     ------
     SettingsError, PolicyError
@@ -51,6 +55,8 @@ class Site:
         self.project, self.ledger, self.clock = project, ledger, clock
         self.keys = link_keys(project, ledger.pepper)
         self.texts = PageTexts(project.root, business=project.config.business.name)
+        programmes = load_programmes(project.root)
+        self.programmes: Mapping[str, Programme] = {one.programme: one for one in programmes}
         self.palettes = theme_css(project.root)
         loader = PackageLoader("winback.web", "pages")
         # An undefined name fails here, in a test, and not as a gap on somebody's telephone.
@@ -66,11 +72,6 @@ class Site:
         loader = self._pages.loader
         rules = loader.get_source(self._pages, "style.css")[0] if loader else ""
         return self.palettes + rules
-
-    @cached_property
-    def programmes(self) -> Mapping[str, Programme]:
-        """The project's programmes by name, as they were when the pages were started."""
-        return {one.programme: one for one in load_programmes(self.project.root)}
 
     def language(self, scope: Scope, wanted: Iterable[str | None] = ()) -> Language:
         """Return the language to speak: what is known of the person, else what the browser asks for."""
