@@ -16,9 +16,12 @@ from winback.ledger import (
     claims,
     cycles,
     diary,
+    engagements,
     erasure,
     keys,
+    links,
     people,
+    preferences,
     quarantined_rows,
     queue,
     receipts,
@@ -304,6 +307,9 @@ def known(ledger):
         quarantined_rows.write_quarantine(connection, held)
         refusals.suppress(connection, Target("sms", customer_id=me), ACT, pepper=PEPPER, reason=Reason.OPTED_OUT)
         signs_of_life.note_signs(connection, [Sign(me, "purchase", NOW, NOW)])
+        preferences.save_preference(connection, me, preferences.Preference(language="fr"), now=NOW)
+        answered = links.find_message(connection, queue.list_messages(connection)[0]["message_id"])
+        engagements.record(connection, answered, "survey", detail={"comment": "I am Zebulon"}, now=NOW)
         switches.press(connection, at=NOW, by="ann")
         switches.release(connection, at=NOW, by="ann", reason="test")
     with ledger.writing() as connection:
@@ -346,7 +352,8 @@ def test_nothing_of_a_forgotten_person_stays_in_any_table_or_page(known, backend
     assert counts == {
         "contacts": 1,
         "consents": 1,
-        "signs_of_life": 1,
+        "signs_of_life": 2,
+        "preferences": 1,
         "quarantine": 1,
         "attempts": 1,
         "receipts": 1,
@@ -354,6 +361,7 @@ def test_nothing_of_a_forgotten_person_stays_in_any_table_or_page(known, backend
         "steps": 1,
         "decisions": 1,
         "messages": 2,
+        "engagements": 1,
     }
     found = _everything(known, backend)
     assert [trace for trace in TRACES if trace in found] == []
