@@ -27,7 +27,7 @@ from winback.ledger import queue
 from winback.ledger.engine import open_ledger
 from winback.ledger.people_tables import contacts
 from winback.settings import load_project
-from winback.web.http_server import PatientProtocol
+from winback.web.http_server import PatientProtocol, Served, listen
 from winback.web.public_app import make_public_app
 
 if TYPE_CHECKING:
@@ -166,8 +166,7 @@ def serving_here(app, *, head_seconds: float):
 
     Impatient.head_seconds = head_seconds
     server = uvicorn.Server(uvicorn.Config(app, http=Impatient, port=0, lifespan="off", log_config=None, ws="none"))
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
+    with listen(Served("here", app, "127.0.0.1", 0)) as sock:
         thread = threading.Thread(target=asyncio.run, args=(server.serve([sock]),))
         thread.start()
         try:

@@ -218,6 +218,12 @@ def test_who_never_finishes_the_head_of_a_request_is_cut_off(pages):
         assert b"HTTP/1.1 408" in got
 
 
+def test_an_answer_leaves_at_once(pages):
+    """Without this option a page waits for the acknowledgement of its headers: 40 ms each."""
+    with http_server.listen(http_server.Served("public", pages.app, "127.0.0.1", 0)) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
+
+
 def test_the_seconds_are_the_ones_promised():
     assert (request_bounds.MOST_SECONDS, http_server.HEAD_SECONDS, request_bounds.MOST_BYTES) == (10, 10, 1024 * 1024)
 

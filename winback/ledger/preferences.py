@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import select
 
 from winback.ledger.connections import new_insert
+from winback.ledger.listed import among
 from winback.ledger.people_tables import consents, contacts
 from winback.ledger.public_tables import preferences
 
@@ -36,12 +37,13 @@ class Preference(NamedTuple):
 
 
 _COLUMNS = [preferences.c[name] for name in ("customer_id", *Preference._fields)]
+_OF_SOME = select(*_COLUMNS).where(among(preferences.c.customer_id))
 
 
 def read_preferences(connection: Connection, customer_ids: Collection[str]) -> dict[str, Preference]:
     """Return the wishes of those of some customers who have any."""
-    query = select(*_COLUMNS).where(preferences.c.customer_id.in_(customer_ids))
-    return {row[0]: Preference(*row[1:]) for row in connection.execute(query)}
+    rows = connection.execute(_OF_SOME, {"these": customer_ids}).all()
+    return {row[0]: Preference(*row[1:]) for row in rows}
 
 
 def preferences_within(connection: Connection, *, low: int, high: int) -> dict[str, Preference]:

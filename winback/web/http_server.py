@@ -55,7 +55,7 @@ def serve(apps: Sequence[Served], *, ready: Callable[[dict[str, str]], None]) ->
         If a port cannot be had.
     """
     with contextlib.ExitStack() as stack:
-        listening = [(one, stack.enter_context(_listen(one))) for one in apps]
+        listening = [(one, stack.enter_context(listen(one))) for one in apps]
         asyncio.run(_serve(listening, ready))
 
 
@@ -91,9 +91,17 @@ def _config(one: Served) -> uvicorn.Config:
 
 
 @contextlib.contextmanager
-def _listen(one: Served) -> Iterator[socket.socket]:
+def listen(one: Served) -> Iterator[socket.socket]:
+    """Yield a socket that listens where an app is to be served.
+
+    Raises
+    ------
+    WinbackError
+        If the port cannot be had.
+    """
     family = socket.AF_INET6 if ":" in one.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as sock:
+    # asyncio sends small answers at once only on sockets that say they are TCP; on others each page waits 40 ms.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind((one.host, one.port))
