@@ -195,7 +195,11 @@ def test_who_sends_a_body_slowly_is_408(pages):
             sent.append(message)
 
         bounds = request_bounds.RequestBounds(pages.app, refusal=pages.app.app.state.site.problem, most_seconds=0.2)
-        await bounds({"type": "http", "headers": [], "method": "POST", "path": "/u/x"}, receive, send)
+        await bounds(
+            {"type": "http", "headers": [(b"transfer-encoding", b"chunked")], "method": "POST", "path": "/u/x"},
+            receive,
+            send,
+        )
         return sent[0]
 
     started = asyncio.run(ask())

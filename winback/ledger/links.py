@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from winback.ledger.connections import new_insert
 from winback.ledger.message_tables import messages
@@ -47,6 +47,13 @@ class Addressed(NamedTuple):
 
 
 _COLUMNS = [messages.c[name] for name in Addressed._fields[:-1]]
+# Made once: to put it together again for each link costs as much as to run it. Two rows tell whether there is only one.
+_FIND = (
+    select(*_COLUMNS, links.c.target)
+    .outerjoin_from(messages, links, links.c.message_id == messages.c.message_id)
+    .where(messages.c.message_id >= bindparam("low"), messages.c.message_id < bindparam("high"))
+    .limit(2)
+)
 
 
 def find_message(connection: Connection, prefix: str) -> Addressed | None:
@@ -57,11 +64,7 @@ def find_message(connection: Connection, prefix: str) -> Addressed | None:
     prefix : hexadecimal digits, from :mod:`winback.core.message_links`
     """
     # "g" sorts behind every digit: a range of the primary key.
-    within = messages.c.message_id >= prefix, messages.c.message_id < prefix + "g"
-    query = select(*_COLUMNS, links.c.target).outerjoin_from(
-        messages, links, links.c.message_id == messages.c.message_id
-    )
-    found = connection.execute(query.where(*within).limit(2)).all()
+    found = connection.execute(_FIND, {"low": prefix, "high": prefix + "g"}).all()
     return Addressed(*found[0]) if len(found) == 1 else None
 
 

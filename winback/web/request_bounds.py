@@ -47,7 +47,7 @@ class RequestBounds:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or not _brings_body(scope):
             await self.app(scope, receive, send)
             return
         try:
@@ -91,3 +91,8 @@ class RequestBounds:
         response = self.refusal(scope, status)
         response.headers["connection"] = "close"
         await response(scope, receive, send)
+
+
+def _brings_body(scope: Scope) -> bool:
+    """Whether a request says that a body follows; HTTP knows no other way to bring one."""
+    return any(name in {b"content-length", b"transfer-encoding"} for name, _ in scope["headers"])
