@@ -23,11 +23,8 @@ from winback.settings import load_project
 _AT = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
 _PLACES = [("sms", "FR", "", "Europe/Paris", ""), ("sms", "US", "CA", "America/Los_Angeles", "")]
 _NOWHERE = {
-    "SENDGRID_API_KEY": "none",
-    "SENDGRID_BASE_URL": "http://127.0.0.1:9",
-    "TWILIO_ACCOUNT_SID": "ACnone",
-    "TWILIO_AUTH_TOKEN": "none",
-    "TWILIO_BASE_URL": "http://127.0.0.1:9",
+    **dict.fromkeys(("SENDGRID_API_KEY", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"), "none"),
+    **dict.fromkeys(("SENDGRID_BASE_URL", "TWILIO_BASE_URL"), "http://127.0.0.1:9"),
 }
 """Nothing is due, so nothing is called."""
 
