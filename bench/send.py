@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 
 from bench._rounds import Round, measured, medians
+from winback.channels import OutgoingMessage
 from winback.channels.registry import open_channels
 from winback.channels.transport import Transport
 from winback.core.rendering import MessageFacts
@@ -39,7 +40,7 @@ from winback.settings import load_project
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from winback.channels import Channel, OutgoingMessage
+    from winback.channels import Channel
     from winback.channels.transport import Answer
     from winback.settings import Project
 
@@ -209,8 +210,6 @@ def outgoing(project: Project, channel: str, count: int) -> list[OutgoingMessage
 
 
 def _one(composer: Composer, row: dict[str, Any], channel: str, sender: str) -> OutgoingMessage:
-    from winback.channels import OutgoingMessage  # noqa: PLC0415  a type elsewhere
-
     message_id = hashlib.sha256(row["customer_id"].encode()).hexdigest()[:32]
     contact = {"extra": None, "region": None, "category": None, **row}
     rendered = composer.renderer.render(

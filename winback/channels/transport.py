@@ -88,7 +88,7 @@ _call = _Call()
 class _PlainSocket(socket.socket):
     """A socket on which no peer can spin a call out by a byte now and then."""
 
-    def recv_into(self, *arguments: Any) -> int:  # noqa: ANN401  handed on as they came
+    def recv_into(self, *arguments: Any) -> int:  # noqa: ANN401  whatever the socket of the library takes
         self.settimeout(_call.seconds_left())
         return super().recv_into(*arguments)
 
@@ -96,11 +96,11 @@ class _PlainSocket(socket.socket):
 class _SecureSocket(ssl.SSLSocket):
     """The same over TLS, where one write is many, too."""
 
-    def recv_into(self, *arguments: Any) -> int:  # noqa: ANN401  handed on as they came
+    def recv_into(self, *arguments: Any) -> int:  # noqa: ANN401  whatever the socket of the library takes
         self.settimeout(_call.seconds_left())
         return super().recv_into(*arguments)
 
-    def send(self, *arguments: Any) -> int:  # noqa: ANN401  handed on as they came
+    def send(self, *arguments: Any) -> int:  # noqa: ANN401  whatever the socket of the library takes
         self.settimeout(_call.seconds_left())
         return super().send(*arguments)
 

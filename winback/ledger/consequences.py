@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import date, datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
     from winback.ledger.receipts import Receipt
 
@@ -84,7 +84,7 @@ def _act(at: datetime, receipt: Receipt, *, now: datetime, today: date) -> Act:
     return Act(min(at, now), today, refusals.STOP_WORD if receipt.kind == "stopped" else actor, actor)
 
 
-def _reason(connection: Connection, receipt: Receipt, message: Any) -> Reason | None:  # noqa: ANN401  a row has no type
+def _reason(connection: Connection, receipt: Receipt, message: Row[Any]) -> Reason | None:
     """Return what a receipt says against writing again; soft failures say it together."""
     reason = reason_of(receipt.kind, receipt.consequence)
     if reason is None and receipt.consequence == _SOFT and message.address_hmac:
@@ -92,7 +92,7 @@ def _reason(connection: Connection, receipt: Receipt, message: Any) -> Reason | 
     return reason
 
 
-def _suppress(connection: Connection, message: Any, act: Act, *, reason: Reason, pepper: bytes) -> int:  # noqa: ANN401  a row has no type
+def _suppress(connection: Connection, message: Row[Any], act: Act, *, reason: Reason, pepper: bytes) -> int:
     """Suppress the address a message went to and, but for dead addresses, the customer it was for."""
     is_about_person = reason is not Reason.INVALID_ADDRESS and not message.customer_id.startswith(ERASED)
     customer_id = message.customer_id if is_about_person else None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import date, datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
 
 class MessageState(StrEnum):
@@ -156,7 +156,7 @@ def list_messages(
     return [dict(row) for row in connection.execute(query.order_by(*order)).mappings()]
 
 
-def _is_mine(row: Any, result: Result, *, owner: str, allowed: frozenset[str]) -> bool:  # noqa: ANN401  a row has no type
+def _is_mine(row: Row[Any] | None, result: Result, *, owner: str, allowed: frozenset[str]) -> bool:
     return row is not None and row.owner == owner and row.attempts == result.attempt_no and row.state in allowed
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
     from datetime import date, datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
 PROGRESS = ("accepted", "deferred", "sent", "delivered", "undelivered", "dropped", "bounced", "read")
 """How far a message got, the furthest last. Of two ends that contradict each other the later here is believed."""
@@ -198,14 +198,14 @@ def _store(connection: Connection, block: Sequence[Receipt], known: dict[str, An
     return [one for one in block if (one.message_id, one.kind, one.occurred_at, one.code) in written]
 
 
-def _kept(one: Receipt, message: Any | None) -> dict[str, Any]:  # noqa: ANN401  a row has no type
+def _kept(one: Receipt, message: Row[Any] | None) -> dict[str, Any]:
     """Return what is stored of a receipt: of somebody who was erased meanwhile nothing that leads back to them."""
     kept = {**one._asdict(), "pending": _pending(message)}
     is_erased = message is not None and message.customer_id.startswith(ERASED)
     return {**kept, "provider_id": None, "detail": ""} if is_erased else kept
 
 
-def _pending(message: Any | None) -> str | None:  # noqa: ANN401  a row has no type
+def _pending(message: Row[Any] | None) -> str | None:
     if message is None:
         return _STRAY
     return _SENDING if message.state == MessageState.SENDING else None
@@ -240,7 +240,7 @@ def _advance(connection: Connection, ids: Iterable[str], known: dict[str, Any]) 
     return sum(change["state"] != known[change["which"]].state for change in changes)
 
 
-def _change(message: Any, told: Sequence[Any]) -> dict[str, Any]:  # noqa: ANN401  a row has no type
+def _change(message: Row[Any], told: Sequence[Any]) -> dict[str, Any]:
     """Return what a message becomes by its receipts; a function of their set, never of their order."""
     progress = max((_PROVES[row.kind] for row in told), key=PROGRESS.index)
     arrived = [row.occurred_at for row in told if row.kind in {"delivered", "read"}]
