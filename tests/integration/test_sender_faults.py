@@ -114,7 +114,7 @@ def test_a_full_disk_stops_the_sender_and_nothing_is_lost(tmp_path, room_bytes) 
         largest = max(file.stat().st_size for file in place.iterdir())
         ended = trial.start(largest_file_bytes=largest + room_bytes).end()
         assert "disk" in ended[2]
-        _goes_on_after_a_full_disk(trial, ended, planned_over=100)
+        _goes_on_after_a_full_disk(trial, ended, planned_over=50)
 
 
 @pytest.mark.postgres

@@ -132,8 +132,8 @@ class TestTable:
 
     def test_every_reason_of_a_night_has_a_rule(self):
         missing = set(Reason) - {rule.reason for rule in RULES}
-        # The gate alone knows where a message may go on a staging system.
-        assert missing == {Reason.NO_PROGRAMME, Reason.NOT_ON_THE_LIST}
+        # The gate alone knows where a message may go on a staging system, and which step waits for a person.
+        assert missing == {Reason.NO_PROGRAMME, Reason.NOT_ON_THE_LIST, Reason.STEP_HELD}
 
     def test_names_are_distinct_and_every_rule_says_what_would_change_it(self):
         assert len({rule.name for rule in RULES}) == len(RULES)
