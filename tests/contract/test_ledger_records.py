@@ -231,4 +231,5 @@ def test_the_tables():
         "steps",
         "suppressions",
         "switches",
+        "webhook_calls",
     ]

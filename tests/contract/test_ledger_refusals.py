@@ -29,10 +29,12 @@ from winback.ledger import (
     signs_of_life,
     switches,
     verdicts,
+    webhook_calls,
 )
 from winback.ledger.night_tables import quarantine
 from winback.ledger.refusals import Act, Target
 from winback.ledger.signs_of_life import Sign
+from winback.ledger.webhook_calls import Call
 
 PEPPER, NIGHT, NOW = rows.PEPPER, rows.NIGHT, rows.NOW
 ACT = Act(NOW, NIGHT, "one_click", "web")
@@ -320,6 +322,7 @@ def known(ledger):
         assert queue.record_results(connection, [result], owner="s1", now=NOW) == []
         told = receipts.Receipt(result.message_id, "p", "refused", NOW, "vendor-id-of-zeb", detail=error)
         receipts.record_receipts(connection, [told], now=NOW, today=NIGHT, pepper=PEPPER)
+        webhook_calls.store(connection, Call("p", "", error.encode()), receipts=1, unreadable=0, now=NOW)
     return ledger
 
 
@@ -362,6 +365,7 @@ def test_nothing_of_a_forgotten_person_stays_in_any_table_or_page(known, backend
         "decisions": 1,
         "messages": 2,
         "engagements": 1,
+        "webhook_calls": 1,
     }
     found = _everything(known, backend)
     assert [trace for trace in TRACES if trace in found] == []

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Double,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     SmallInteger,
     Text,
@@ -86,6 +87,11 @@ def instant(name: str, *, key: bool = False, optional: bool = False) -> Column[d
 def integer(name: str, *, key: bool = False, optional: bool = False) -> Column[int]:
     """Return a column of whole numbers."""
     return Column(name, Integer, primary_key=key, nullable=optional)
+
+
+def blob(name: str, *, optional: bool = False) -> Column[bytes]:
+    """Return a column of bytes."""
+    return Column(name, LargeBinary, nullable=optional)
 
 
 def number(name: str) -> Column[float]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import or_, select
 
 from winback.core.reasons import Reason
-from winback.ledger import diary, keys
+from winback.ledger import diary, keys, webhook_calls
 from winback.ledger.connections import new_insert
 from winback.ledger.message_tables import attempts, messages, receipts
 from winback.ledger.night_tables import cycles, decisions, quarantine, steps
@@ -51,6 +51,8 @@ def forget(connection: Connection, customer_id: str, act: Act, *, pepper: bytes)
         ).rowcount,
         "quarantine": _empty_quarantine(connection, customer_id, dict(person or {})),
         **_cut_loose(connection, customer_id, keys.ERASED + keys.customer_key(pepper, customer_id)[:32]),
+        # Last: who took in a call holds its messages, and has been waited for by now.
+        "webhook_calls": webhook_calls.empty_bodies(connection),
     }
     subject = keys.customer_key(pepper, customer_id)
     diary.record(connection, at=act.at, actor=act.actor, action="forget", subject=subject, after=count)

@@ -1,6 +1,6 @@
-"""The tables behind the public pages: where links lead, what people answered and chose, which coupon is whose.
+"""The tables behind the public app: where links lead, what people answered, coupons, and what vendors called to say.
 
-Must never happen, and is decided here: a coupon that two messages hold, two rows for one answer.
+Must never happen, and is decided here: a coupon that two messages hold, two rows for one answer or for one call.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import Index, Table, UniqueConstraint
 from sqlalchemy import text as sql
 
-from winback.ledger.columns import REGISTER, day, flag, instant, text
+from winback.ledger.columns import REGISTER, blob, day, flag, instant, integer, partial_index, text
 
 links = Table(
     "links",
@@ -58,3 +58,17 @@ coupons = Table(
 )
 _FREE = sql("message_id IS NULL")
 Index("ix_coupons_free", coupons.c.pool, coupons.c.code, sqlite_where=_FREE, postgresql_where=_FREE)
+
+webhook_calls = Table(
+    "webhook_calls",
+    REGISTER,
+    text("digest", key=True),  # SHA-256 of vendor, query and body: the same call again finds its row
+    text("vendor"),
+    instant("received_at"),
+    integer("receipts"),  # what could be read of it
+    integer("unreadable"),  # and what not
+    text("query"),  # of the address it came to
+    blob("body", optional=True),  # as it came; emptied after a time, and whenever somebody is forgotten
+    sqlite_with_rowid=False,
+)
+partial_index("ix_webhook_calls_kept", webhook_calls.c.received_at, where="body IS NOT NULL")

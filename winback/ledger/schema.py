@@ -9,7 +9,7 @@ from __future__ import annotations
 from winback.ledger import control_tables, message_tables, night_tables, people_tables, public_tables
 from winback.ledger.columns import REGISTER
 
-REVISION = "0004"
+REVISION = "0005"
 """The revision of the migrations this program works with; a test says it is their head."""
 
 VERSION_TABLE = "winback_version"

@@ -13,11 +13,11 @@ from winback.channels.registry import open_polls
 from winback.errors import SettingsError
 from winback.ledger import receipts
 from winback.ledger.silent_texts import silent_texts
+from winback.night.hear_vendors import as_kept
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from winback import channels
     from winback.ledger.engine import Ledger
     from winback.settings import Project
 
@@ -59,7 +59,7 @@ def poll(project: Project, ledger: Ledger, *, now: datetime, at_most: int = MOST
             warnings.append(said.fault)
             break
         if said.receipt is not None:
-            told.append(_stored(said.receipt))
+            told.append(as_kept(said.receipt))
     if unknown:
         warnings.append(f"Twilio does not know {unknown:,} texts it accepted: is this the account that sent them?")
     if not told:
@@ -69,18 +69,3 @@ def poll(project: Project, ledger: Ledger, *, now: datetime, at_most: int = MOST
             connection, told, now=now, today=project.business_date(now), pepper=ledger.pepper
         )
     return Polled(asked, recorded.moved, tuple(warnings))
-
-
-def _stored(receipt: channels.Receipt) -> receipts.Receipt:
-    """Return a vendor's receipt as the ledger keeps it."""
-    return receipts.Receipt(
-        message_id=receipt.message_id,
-        provider=receipt.provider,
-        kind=receipt.kind.value,
-        occurred_at=receipt.occurred_at,
-        provider_id=receipt.provider_id,
-        code=receipt.code or "",
-        detail=receipt.detail or "",
-        is_machine=receipt.is_machine,
-        consequence=receipt.consequence.value if receipt.consequence else None,
-    )

@@ -6,10 +6,10 @@ consents, refusals, the audit log).
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from winback.ledger import retention
+from winback.ledger import retention, webhook_calls
 
 if TYPE_CHECKING:
     from datetime import date
@@ -18,18 +18,22 @@ if TYPE_CHECKING:
     from winback.settings import Project
 
 
+CALLS_DAYS = 30
+"""So long the bodies of vendors' calls are kept: people's addresses stand in them."""
+
+
 def retain(project: Project, ledger: Ledger, *, as_of: date) -> dict[str, int]:
     """Empty and delete what is too old, one night a transaction.
 
     Returns
     -------
-    rows: ``facts`` emptied, ``decisions`` deleted, ``quarantine`` deleted
+    rows: ``facts`` emptied, ``decisions`` deleted, ``quarantine`` deleted, ``webhook_bodies`` emptied
     """
     kept = project.config.retention
     with ledger.reading() as connection:
         emptied = retention.nights_before(connection, as_of - timedelta(days=kept.facts_days))
         deleted = retention.nights_before(connection, as_of - timedelta(days=kept.decisions_days))
-    counts = {"facts": 0, "decisions": 0, "quarantine": 0}
+    counts = {"facts": 0, "decisions": 0, "quarantine": 0, "webhook_bodies": 0}
     for night in deleted:
         with ledger.writing() as connection:
             counts["decisions"] += retention.drop_decisions(connection, night)
@@ -38,4 +42,7 @@ def retain(project: Project, ledger: Ledger, *, as_of: date) -> dict[str, int]:
             counts["facts"] += retention.empty_facts(connection, night)
     with ledger.writing() as connection:
         counts["quarantine"] = retention.drop_quarantine(connection, as_of - timedelta(days=kept.quarantine_days))
+    first_kept = datetime.combine(as_of - timedelta(days=CALLS_DAYS), time(), UTC)
+    with ledger.writing() as connection:
+        counts["webhook_bodies"] = webhook_calls.empty_bodies(connection, before=first_kept)
     return counts

@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse
 from winback import __version__
 from winback.core.message_links import held_prefix
 from winback.errors import StoreError
-from winback.web import landing_pages, opt_out_pages, preference_pages
+from winback.web import landing_pages, opt_out_pages, preference_pages, vendor_hooks
 from winback.web.answer_headers import AnswerHeaders
 from winback.web.rate_limits import RateLimits
 from winback.web.request_bounds import RequestBounds
@@ -39,6 +39,7 @@ ROUTERS: tuple[Callable[[Site], APIRouter], ...] = (
     opt_out_pages.make_routes,
     preference_pages.make_routes,
     landing_pages.make_routes,
+    vendor_hooks.make_routes,
 )
 """What makes the routes of each concern."""
 

@@ -1,0 +1,93 @@
+"""`/hooks/...`: where vendors call to say what became of messages.
+
+In: raw bodies with a signature. Out: 204 once what they say is committed. A repeated call is taken and changes nothing.
+Must never happen: anything unsigned that counts, a hook that is open because its key is missing, a call that is
+acknowledged before it is stored.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, HTTPException, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from winback.channels import sendgrid_mail, twilio_receipts, twilio_texts
+from winback.ledger.webhook_calls import Call
+from winback.night.hear_vendors import hear
+
+if TYPE_CHECKING:
+    from winback.channels import Receipts
+    from winback.web.site import Site
+
+MOST_EVENTS = 5000
+"""In one body."""
+
+_LOG = logging.getLogger("winback.web")
+_SIGNED = {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
+
+
+def make_routes(site: Site) -> APIRouter:
+    """Return the routes that vendors call."""
+    routes = APIRouter()
+
+    @routes.post("/hooks/sendgrid", status_code=204, summary="Events of SendGrid, signed", openapi_extra=_SIGNED)
+    async def sendgrid(request: Request) -> Response:
+        return await run_in_threadpool(_hear_sendgrid, site, request, await request.body())
+
+    @routes.post("/hooks/twilio/status", status_code=204, summary="States of texts, signed", openapi_extra=_SIGNED)
+    async def twilio_status(request: Request) -> Response:
+        return await run_in_threadpool(_hear_twilio_status, site, request, await request.body())
+
+    return routes
+
+
+def _hear_sendgrid(site: Site, request: Request, body: bytes) -> Response:
+    public_key = _key(site, "SENDGRID_WEBHOOK_PUBLIC_KEY", request)
+    signature = request.headers.get(sendgrid_mail.SIGNATURE_HEADER)
+    timestamp = request.headers.get(sendgrid_mail.TIMESTAMP_HEADER)
+    if not sendgrid_mail.signature_holds(body, signature=signature, timestamp=timestamp, public_key=public_key):
+        raise HTTPException(403)
+    return _take(site, Call("sendgrid", "", body), sendgrid_mail.receipts_of(body))
+
+
+def _hear_twilio_status(site: Site, request: Request, body: bytes) -> Response:
+    query = _require_twilio(site, request, body)
+    message_id = request.query_params.get("message_id", "")
+    told = twilio_receipts.receipts_of(body, message_id=message_id, received_at=site.clock())
+    return _take(site, Call("twilio", query, body), told)
+
+
+def _require_twilio(site: Site, request: Request, body: bytes) -> str:
+    """Return the query of a call that Twilio signed: over the public address, whatever the proxy made of it."""
+    auth_token = _key(site, "TWILIO_AUTH_TOKEN", request)
+    query: str = request.scope["query_string"].decode("latin-1")
+    public = site.project.config.business.public_base_url.rstrip("/")
+    url = public + request.scope["path"] + (f"?{query}" if query else "")
+    signature = request.headers.get("X-Twilio-Signature")
+    if not twilio_texts.signature_holds(body, url=url, signature=signature, auth_token=auth_token):
+        raise HTTPException(403)
+    return query
+
+
+def _key(site: Site, variable: str, request: Request) -> str:
+    """Return the key that signatures are checked with; without one nobody is believed."""
+    key = site.project.environment.get(variable, "").strip()
+    if not key:
+        _LOG.error(
+            "%s was called and refused: %s is not set, so no signature can be checked", request.scope["path"], variable
+        )
+        raise HTTPException(503)
+    return key
+
+
+def _take(site: Site, call: Call, told: Receipts) -> Response:
+    if len(told) + told.garbage > MOST_EVENTS:
+        raise HTTPException(413)
+    now = site.clock()
+    heard = hear(site.ledger, call, told, now=now, today=site.project.business_date(now))
+    if told.garbage and heard is not None:
+        _LOG.warning("a signed call of %s held %d parts that could not be read", call.vendor, told.garbage)
+    return Response(status_code=204)
