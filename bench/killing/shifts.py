@@ -6,6 +6,7 @@ decided. The vendors' log knows when something was taken, not what time its send
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     from bench.killing.sender import Running
 
-_TICK_SECONDS = 0.001
+_IN_THE_AIR_SECONDS = 3.0
+"""So long after its sender has died a request may still be read: a busy vendor takes its time, a dead one none."""
 
 
 @dataclass
@@ -54,6 +56,6 @@ class Shifts:
     def instants(self, taken_seconds: float) -> Iterator[tuple[datetime, datetime]]:
         """Yield for each sender that may have sent what was taken then: the earliest and latest time it had."""
         for shift in self._all:
-            until = shift.ended_seconds
-            if shift.begun_seconds <= taken_seconds and (until is None or taken_seconds <= until + _TICK_SECONDS):
-                yield shift.now, shift.now + timedelta(seconds=taken_seconds - shift.begun_seconds)
+            until = math.inf if shift.ended_seconds is None else shift.ended_seconds
+            if shift.begun_seconds <= taken_seconds <= until + _IN_THE_AIR_SECONDS:
+                yield shift.now, shift.now + timedelta(seconds=min(taken_seconds, until) - shift.begun_seconds)
