@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import date, timedelta
 from pathlib import Path
 
+import databases
 import ledger_rows as rows
 import pandas as pd
 import pytest
@@ -31,7 +33,9 @@ from winback.ledger import (
     verdicts,
     webhook_calls,
 )
+from winback.ledger.engine import open_ledger
 from winback.ledger.night_tables import quarantine
+from winback.ledger.people_tables import contacts
 from winback.ledger.refusals import Act, Target
 from winback.ledger.signs_of_life import Sign
 from winback.ledger.webhook_calls import Call
@@ -343,6 +347,23 @@ def _everything(ledger, backend: str) -> str:
         tables = inspect(connection).get_table_names()
         rows_of = (connection.execute(select(table(name, column("*", is_literal=True)))) for name in tables)
         return "\n".join(str(row) for found in rows_of for row in found)
+
+
+@pytest.mark.postgres
+def test_whoever_forgets_waits_for_whoever_takes_in_receipts_and_holds_nothing_meanwhile(postgres_shared):
+    databases.empty(postgres_shared)
+    with open_ledger(postgres_shared, pepper=PEPPER) as ledger:
+        rows.populate(ledger, "ann")
+        forgetting = threading.Thread(target=_forget, args=(ledger, "ann"))
+        with ledger.writing() as hearing:
+            diary.lock(hearing)
+            forgetting.start()
+            forgetting.join(timeout=0.5)
+            assert forgetting.is_alive()
+            # Would wait for the other for ever, if the other held them.
+            hearing.execute(contacts.update().where(contacts.c.customer_id == "ann").values(locale="fr"))
+        forgetting.join(timeout=10)
+        assert not forgetting.is_alive()
 
 
 def test_the_traces_are_there_before(known, backend):

@@ -38,6 +38,7 @@ def forget(connection: Connection, customer_id: str, act: Act, *, pepper: bytes)
     how many rows were deleted or emptied, by table; all 0 for a customer nobody knew. The id stays out of later
     imports even then
     """
+    diary.lock(connection)  # before any row, as whoever takes in receipts does: they must not wait for each other
     person = connection.execute(select(contacts).where(contacts.c.customer_id == customer_id)).mappings().one_or_none()
     _keep_out(connection, customer_id, act, pepper=pepper)
     count = {
