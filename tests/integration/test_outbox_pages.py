@@ -1,6 +1,7 @@
 """The pages of the outbox: every message can be seen, names stay text, and nothing is loaded from elsewhere."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -192,3 +193,12 @@ def test_forgotten_messages_leave_the_pages(outbox: LocalOutbox) -> None:
     assert f"2026-03-10/{1:032x}.html" not in found
     assert not any("Quetzal" in text for text in found.values())
     assert f"{2:032x}.html" in found["2026-03-10/index.html"]
+
+
+def test_two_senders_of_one_process_write_pages_at_once(outbox: LocalOutbox) -> None:
+    """As the sending tasks of a night on Prefect do."""
+    send(outbox, *range(5))
+    with ThreadPoolExecutor(4) as pool:
+        for written in [pool.submit(write_pages, outbox) for _ in range(24)]:
+            written.result()
+    assert not [path for path in outbox.folder.rglob(".*") if path.is_file()]

@@ -64,4 +64,6 @@ def test_openapi_names_the_routes_of_the_interface_and_no_other(shop):
         "/l/{code}": ["get", "post"],
         "/u/{token}": ["get", "post"],
         "/p/{token}": ["get", "post"],
+        "/hooks/sendgrid": ["post"],
+        "/hooks/twilio/status": ["post"],
     }

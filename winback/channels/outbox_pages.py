@@ -8,6 +8,7 @@ from elsewhere.
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
 from datetime import date
 from itertools import groupby
@@ -112,7 +113,8 @@ class _Writer:
         """Write one file so that nobody ever sees half of it."""
         file = self.folder / name
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        beside = file.with_name(f".{file.name}.{os.getpid()}")
+        # Sending tasks of one night are threads of one process.
+        beside = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}")
         beside.write_text(text, encoding="utf-8")
         beside.replace(file)
 
