@@ -220,7 +220,7 @@ class Services:
             raise ServiceFailed(f"{name} failed: " + "\n".join(last))
         return done.stdout
 
-    def ask(self, path: str, body: object = None) -> Any:  # noqa: ANN401  whatever JSON the server answers
+    def ask(self, path: str, body: object = None) -> Any:  # noqa: ANN401  JSON has no type of its own
         """Return the server's JSON answer to a GET, or to a POST where there is a body; None while it is silent."""
         method, data = ("GET", None) if body is None else ("POST", json.dumps(body))
         # A connection of our own: no proxy may see what stays on this machine.

@@ -166,7 +166,7 @@ def work(order: Order, pipe: Pipe) -> None:
     except WinbackError as problem:
         pipe.send(("ended", {}, f"{type(problem).__name__}: {problem}"))
         sys.exit(problem.exit_code)
-    except Exception:  # noqa: BLE001  whatever it is, whoever runs this has to see it
+    except Exception:  # noqa: BLE001  handed to the parent process, which raises it
         pipe.send(("ended", {}, traceback.format_exc()))
         sys.exit(CRASHED)
     pipe.send(("ended", counts, ""))

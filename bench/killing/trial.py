@@ -69,7 +69,7 @@ class Trial:
 
     def __post_init__(self) -> None:
         """Draw what will happen, and plan the night."""
-        self.random = random.Random(self.wish.number)  # noqa: S311  not a secret
+        self.random = random.Random(self.wish.number)  # noqa: S311  a trial must be repeatable by its number; it protects nothing
         self.now = self.wish.begins_at
         self.url = self.ground.fresh()
         self.shifts, self.reports = Shifts(), Reports(self.random, pepper=world.PEPPER)
@@ -126,13 +126,13 @@ class Trial:
     def left(self, ledger: Ledger) -> int:
         """Return how many messages are on their way or still to go."""
         with ledger.reading() as connection:
-            return int(connection.execute(text(f"SELECT count(*) FROM messages WHERE {_UNDER_WAY}")).scalar_one())  # noqa: S608  a constant
+            return int(connection.execute(text(f"SELECT count(*) FROM messages WHERE {_UNDER_WAY}")).scalar_one())  # noqa: S608  fixed text
 
     def _go_on(self, ledger: Ledger) -> None:
         """Let time pass: the usual step, or until shortly before the next message is due where none is."""
         self.now += self.wish.step
         with ledger.reading() as connection:
-            query = text(f"SELECT min(not_before_at) AS due_at FROM messages WHERE {_UNDER_WAY}")  # noqa: S608  a constant
+            query = text(f"SELECT min(not_before_at) AS due_at FROM messages WHERE {_UNDER_WAY}")  # noqa: S608  fixed text
             due_at = connection.execute(query.columns(due_at=Instant())).scalar_one()
         if due_at is not None and due_at > self.now:
             self.now = max(self.now, due_at - self.wish.step / 2)
