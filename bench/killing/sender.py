@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -109,9 +109,10 @@ class Running:
         return self._has_ended or not self.process.is_alive()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal, unless it has ended."""
+        """Send a signal, unless it has ended: a process may end between the question and the signal."""
         if not self.has_ended and self.process.pid:
-            os.kill(self.process.pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid, number)
 
     def end(self, seconds: float = 60.0) -> tuple[int, dict[str, int], str]:
         """Wait for its end and return its exit code (-9: it was killed), its counts and what it complained about."""
