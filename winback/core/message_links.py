@@ -12,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def message_links(message_id: str, *, base_url: str, key: bytes) -> Links:
     )
 
 
+@lru_cache(maxsize=8)
 def _key_id(key: bytes) -> bytes:
     """Return the byte by which tokens name the key they were signed with; of two keys with one, both are tried."""
     return hashlib.sha256(b"key id\0" + key).digest()[:1]

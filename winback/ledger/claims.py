@@ -65,6 +65,17 @@ _PLANNED: ColumnElement[str] = literal_column(f"'{MessageState.PLANNED.value}'")
 _SAME = tuple(name for name in Claimed._fields if name in messages.c)
 _NAMES = tuple(dict.fromkeys((*_SAME, "attempts", "address_hmac", "local_day", "not_before_at", "planned_at")))
 _COLUMNS = [messages.c[name] for name in _NAMES]
+# Each is made once: putting the statement together again for every claim took 6 % of a sender's time.
+_DUE = select(*_COLUMNS).where(messages.c.state == _PLANNED, messages.c.not_before_at <= bindparam("present"))
+_DUE_FIRST = _DUE.order_by(messages.c.not_before_at, messages.c.message_id).with_for_update(skip_locked=True)
+_OF_CHANNEL = messages.c.channel == bindparam("of_channel")
+_ALIKE_DUE = _DUE_FIRST.where(
+    *(messages.c[name].is_not_distinct_from(bindparam(name, type_=messages.c[name].type)) for name in ALIKE),
+    # As an expression: by the index of a programme SQLite would sort the whole queue for every claim.
+    messages.c.programme.concat("") == bindparam("programme"),
+).limit(bindparam("most"))
+_OLDEST_OF_ALL = _DUE_FIRST.limit(1)
+_OLDEST_OF_CHANNEL = _DUE_FIRST.where(_OF_CHANNEL).limit(1)
 _TAKE = (
     messages.update()
     .where(among(messages.c.message_id))
@@ -180,17 +191,12 @@ def _due_rows(connection: Connection, now: datetime, channel: str | None, limit:
 
     One request carries one text: what is claimed together shares a template, a locale and a step.
     """
-    due = select(*_COLUMNS).where(messages.c.state == _PLANNED, messages.c.not_before_at <= now)
-    if channel:
-        due = due.where(messages.c.channel == channel)
-    due = due.order_by(messages.c.not_before_at, messages.c.message_id).with_for_update(skip_locked=True)
-    oldest = connection.execute(due.limit(1)).mappings().one_or_none()
+    oldest_due, values = (_OLDEST_OF_CHANNEL, {"of_channel": channel}) if channel else (_OLDEST_OF_ALL, {})
+    oldest = connection.execute(oldest_due, {"present": now, **values}).mappings().one_or_none()
     if oldest is None:
         return []
-    alike = [messages.c[name].is_not_distinct_from(oldest[name]) for name in ALIKE]
-    # As an expression: by the index of a programme SQLite would sort the whole queue for every claim.
-    alike.append(messages.c.programme.concat("") == oldest["programme"])
-    found = connection.execute(due.where(*alike).limit(limit)).all()
+    about = {name: oldest[name] for name in (*ALIKE, "programme")}
+    found = connection.execute(_ALIKE_DUE, {"present": now, "most": limit, **about}).all()
     return [dict(zip(_NAMES, row, strict=True)) for row in found]
 
 

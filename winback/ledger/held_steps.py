@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _PREFIX = "step "
+_HELD = (
+    select(table.c.name, table.c.reason)
+    .where(table.c.released_at.is_(None), table.c.name.startswith(_PREFIX, autoescape=True))
+    .order_by(table.c.id)
+)
 
 
 class HeldStep(NamedTuple):
@@ -39,10 +44,7 @@ class HeldStep(NamedTuple):
 
 def held_steps(connection: Connection) -> dict[HeldStep, str]:
     """Return the steps that are held now, and why."""
-    query = select(table.c.name, table.c.reason).where(
-        table.c.released_at.is_(None), table.c.name.startswith(_PREFIX, autoescape=True)
-    )
-    return {_read(row.name): row.reason or "" for row in connection.execute(query.order_by(table.c.id))}
+    return {_read(row.name): row.reason or "" for row in connection.execute(_HELD)}
 
 
 def hold(connection: Connection, step: HeldStep, *, reason: str, by: str, now: datetime) -> bool:

@@ -6,9 +6,9 @@ that holds :func:`among` can be made once for all; with 200 ids it then takes .1
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from sqlalchemy import ColumnElement, Text, TypeDecorator, bindparam
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
@@ -36,7 +36,7 @@ class Listed(TypeDecorator["Collection[str]"]):
     def process_bind_param(self, value: Collection[str] | None, dialect: Dialect) -> str | list[str]:
         """Return the texts as the driver takes them."""
         texts = list(value or ())
-        return json.dumps(texts) if dialect.name == "sqlite" else texts
+        return orjson.dumps(texts).decode() if dialect.name == "sqlite" else texts
 
 
 class _Among(FunctionElement[Any]):

@@ -85,9 +85,33 @@ _HELD = (
     .where(among(messages.c.message_id))
     .with_for_update()
 )
+_KEPT_UNLESS_SAID = ("provider", "not_before_at", "segments", "cost", "accepted_at")
+_SETTLE = (
+    messages.update()
+    .where(among(messages.c.message_id))
+    .values(
+        state=bindparam("to"),
+        last_error=bindparam("problem"),
+        lease_until=None,
+        **{
+            name: func.coalesce(bindparam(f"new_{name}", type_=messages.c[name].type), messages.c[name])
+            for name in _KEPT_UNLESS_SAID
+        },
+    )
+)
+_END_ATTEMPT = (
+    attempts.update()
+    .where(among(attempts.c.message_id), attempts.c.attempt_no == bindparam("number"))
+    .values(outcome=bindparam("how"), error=bindparam("problem"), finished_at=bindparam("ended_at"))
+)
 _NOTE = messages.update().values(provider_id=bindparam("their_id"))
 _NOTE_ATTEMPT = (
     attempts.update().where(attempts.c.attempt_no == bindparam("number")).values(provider_id=bindparam("their_id"))
+)
+_NOTE_ALL = _NOTE.where(among(messages.c.message_id)), _NOTE_ATTEMPT.where(among(attempts.c.message_id))
+_NOTE_EACH = (
+    _NOTE.where(messages.c.message_id == bindparam("which")),
+    _NOTE_ATTEMPT.where(attempts.c.message_id == bindparam("which")),
 )
 
 
@@ -170,17 +194,18 @@ def _settle(connection: Connection, results: Sequence[Result], *, state: Message
     for result in results:
         alike[result._replace(message_id="", provider_id=None)].append(result)
     for together in alike.values():
-        one, ids = together[0], [result.message_id for result in together]
-        known = {name: getattr(one, name) or None for name in ("provider", "not_before_at", "segments")}
-        said = {name: value for name, value in {**known, "cost": one.cost}.items() if value is not None}
-        if state is MessageState.ACCEPTED:
-            said["accepted_at"] = now
-        these = {"these": ids}
-        new = messages.update().values(state=state.value, last_error=one.error, lease_until=None, **said)
-        connection.execute(new.where(among(messages.c.message_id)), these)
-        how = attempts.update().values(outcome=one.outcome.value, error=one.error, finished_at=now)
-        that = attempts.c.attempt_no == one.attempt_no
-        connection.execute(how.where(among(attempts.c.message_id), that), these)
+        one = together[0]
+        about = {"these": [result.message_id for result in together], "problem": one.error}
+        said = {
+            "new_provider": one.provider or None,
+            "new_not_before_at": one.not_before_at,
+            "new_segments": one.segments or None,
+            "new_cost": one.cost,
+            "new_accepted_at": now if state is MessageState.ACCEPTED else None,
+        }
+        connection.execute(_SETTLE, {**about, **said, "to": state.value})
+        ended = {"number": one.attempt_no, "how": one.outcome.value, "ended_at": now}
+        connection.execute(_END_ATTEMPT, {**about, **ended})
     _note_their_ids(connection, [result for result in results if result.provider_id])
 
 
@@ -192,9 +217,9 @@ def _note_their_ids(connection: Connection, results: Sequence[Result]) -> None:
     if len(of_ids) == 1:
         (((their_id, number), ids),) = of_ids.items()
         about = {"these": ids, "their_id": their_id, "number": number}
-        connection.execute(_NOTE.where(among(messages.c.message_id)), about)
-        connection.execute(_NOTE_ATTEMPT.where(among(attempts.c.message_id)), about)
+        for note in _NOTE_ALL:
+            connection.execute(note, about)
     elif of_ids:
         rows = [{"which": one.message_id, "number": one.attempt_no, "their_id": one.provider_id} for one in results]
-        connection.execute(_NOTE.where(messages.c.message_id == bindparam("which")), rows)
-        connection.execute(_NOTE_ATTEMPT.where(attempts.c.message_id == bindparam("which")), rows)
+        for note in _NOTE_EACH:
+            connection.execute(note, rows)

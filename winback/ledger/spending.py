@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import bindparam, select
 
 from winback.ledger.connections import new_insert
+from winback.ledger.listed import among
 from winback.ledger.message_tables import spending
 
 if TYPE_CHECKING:
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
 
 MICROS = 1_000_000
 """Money is stored in millionths, so that a hundred thousand small prices add up exactly."""
+
+_KNOWN = select(spending.c.scope).where(among(spending.c.scope))
+# In one order for everybody, so that two senders never wait for each other.
+_LOCKED = select(spending).where(among(spending.c.scope)).order_by(spending.c.scope).with_for_update()
+_ADD = (
+    spending.update()
+    .where(spending.c.scope == bindparam("which"))
+    .values(sends=spending.c.sends + bindparam("more"), cost_micros=spending.c.cost_micros + bindparam("money"))
+)
 
 
 class Budget(NamedTuple):
@@ -112,13 +122,11 @@ def _micros(cost: float) -> int:
 
 def _used(connection: Connection, scopes: Sequence[str]) -> dict[str, tuple[int, int]]:
     """Return what scopes have used, their rows locked until the transaction ends; made where they were not there."""
-    if not scopes:  # an insert of no rows would be one row of defaults
-        return {}
-    made = new_insert(connection, spending).values([{"scope": one, "sends": 0, "cost_micros": 0} for one in scopes])
-    connection.execute(made.on_conflict_do_nothing())
-    # In one order for everybody, so that two senders never wait for each other.
-    query = select(spending).where(spending.c.scope.in_(scopes)).order_by(spending.c.scope).with_for_update()
-    return {row.scope: (row.sends, row.cost_micros) for row in connection.execute(query)}
+    known = set(connection.scalars(_KNOWN, {"these": scopes}))
+    # Before any row is locked, or two senders could wait for each other.
+    if missing := [{"scope": one, "sends": 0, "cost_micros": 0} for one in scopes if one not in known]:
+        connection.execute(new_insert(connection, spending).on_conflict_do_nothing(), missing)
+    return {row.scope: (row.sends, row.cost_micros) for row in connection.execute(_LOCKED, {"these": scopes})}
 
 
 def _add(connection: Connection, changes: Mapping[str, tuple[int, int]]) -> None:
@@ -129,6 +137,4 @@ def _add(connection: Connection, changes: Mapping[str, tuple[int, int]]) -> None
     ]
     if not rows:
         return
-    change = spending.update().where(spending.c.scope == bindparam("which"))
-    values = {"sends": spending.c.sends + bindparam("more"), "cost_micros": spending.c.cost_micros + bindparam("money")}
-    connection.execute(change.values(**values), rows)
+    connection.execute(_ADD, rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from winback.ledger import diary
 from winback.ledger.control_tables import switches
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 STOP = "stop"
+_PRESSED = (
+    select(switches.c.pressed_at, switches.c.pressed_by, switches.c.reason)
+    .where(switches.c.name == bindparam("switch"), switches.c.released_at.is_(None))
+    .order_by(switches.c.id)
+    .limit(1)
+)
 
 
 class Pressed(NamedTuple):
@@ -27,9 +33,7 @@ class Pressed(NamedTuple):
 
 def pressed(connection: Connection, name: str = STOP) -> Pressed | None:
     """Return since when the switch is pressed, or None."""
-    columns = switches.c.pressed_at, switches.c.pressed_by, switches.c.reason
-    query = select(*columns).where(switches.c.name == name, switches.c.released_at.is_(None))
-    row = connection.execute(query.order_by(switches.c.id).limit(1)).one_or_none()
+    row = connection.execute(_PRESSED, {"switch": name}).one_or_none()
     return None if row is None else Pressed(*row)
 
 

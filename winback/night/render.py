@@ -116,7 +116,7 @@ def merge_fields_in(connection: Connection) -> set[str]:
 
 def customer_fields(contact: Mapping[str, Any]) -> dict[str, object]:
     """Return what templates may know of a contact: the canonical columns and the merge fields of its row."""
-    extra = json.loads(contact["extra"] or "{}")
+    extra = json.loads(contact["extra"]) if contact["extra"] else {}
     return {**extra, **{name: contact[name] for name in CONTACT_FIELDS}}
 
 
