@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import UTC, date, datetime
 
 import ledger_rows as rows
 import pandas as pd
+import psycopg
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
 
 from winback.ledger import bulk
 from winback.ledger.control_tables import meta
@@ -137,6 +140,25 @@ def test_more_rows_than_one_block(ledger):
         assert bulk.insert_new(connection, meta, frame) == 0
         assert bulk.insert_new(connection, meta, frame.assign(key="x" + frame["key"]).iloc[:10]) == 10
         assert connection.scalar(select(func.count()).select_from(meta)) == before + count + 10
+
+
+def test_one_row_that_is_there_among_many_changes_nothing_for_the_others(ledger):
+    many = pd.DataFrame({"key": [f"k{number:05d}" for number in range(12_000)], "value": "new"})
+    old = many.iloc[[11_990]].assign(value="old")
+    with ledger.writing() as connection:
+        assert bulk.insert_new(connection, meta, old) == 1
+        assert bulk.insert_new(connection, meta, many) == 11_999
+        query = select(func.count()).where(meta.c.key.startswith("k"), meta.c.value == "new")
+        assert connection.scalar(query) == 11_999
+        assert connection.scalar(select(meta.c.value).where(meta.c.key == "k11990")) == "old"
+
+
+def test_a_row_that_breaks_another_rule_is_a_fault_and_nothing_of_it_stays(ledger):
+    frame = pd.DataFrame({"key": ["k1", "k2"], "value": ["there", None]})
+    with pytest.raises((DBAPIError, sqlite3.Error, psycopg.Error)), ledger.writing() as connection:
+        bulk.insert_new(connection, meta, frame)
+    with ledger.reading() as connection:
+        assert connection.scalar(select(func.count()).where(meta.c.key.startswith("k"))) == 0
 
 
 def test_nothing_in_nothing_out(ledger):

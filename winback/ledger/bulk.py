@@ -1,12 +1,13 @@
 """Whole frames into the ledger and out of it, as fast as each database allows.
 
-SQLite: prepared statements over blocks of tuples. PostgreSQL: ``COPY`` into a temporary table, then one statement.
-Values go through Arrow, so that both databases get, and give back, the same ones. Must never happen: a Python step
-a row.
+SQLite: prepared statements over blocks of tuples. PostgreSQL: ``COPY`` into the table itself where all rows are new,
+else into a temporary one, then one statement. Values go through Arrow, so that both databases get, and give back, the
+same ones. Must never happen: a Python step a row.
 """
 
 from __future__ import annotations
 
+from contextlib import closing
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ def insert_new(connection: Connection, table: Table, frame: pd.DataFrame) -> int
     ValueError
         If a column is none of the table's, or an instant is naive.
     """
-    return _write(connection, table, frame, into=_insert(connection, table, frame, "DO NOTHING"))
+    return _write(connection, table, frame, into=_insert(connection, table, frame, "DO NOTHING"), may_all_be_new=True)
 
 
 def upsert(connection: Connection, table: Table, frame: pd.DataFrame, *, update: Sequence[str]) -> int:
@@ -182,16 +183,18 @@ def _insert(connection: Connection, table: Table, frame: pd.DataFrame, conflict:
     return f"INSERT INTO {table.name} ({names}) SELECT {names} FROM incoming ON CONFLICT {conflict}"  # noqa: S608  as above
 
 
-def _write(connection: Connection, table: Table, frame: pd.DataFrame, *, into: str) -> int:
+def _write(
+    connection: Connection, table: Table, frame: pd.DataFrame, *, into: str, may_all_be_new: bool = False
+) -> int:
     """Run the statement ``into`` for every row of the frame and return how many rows of the table it changed."""
     if frame.empty:
         return 0
     data = _to_arrow(table, frame)
-    return (
-        _run_sqlite(connection, data, into)
-        if connection.dialect.name == "sqlite"
-        else _copy(connection, data, table, into)
-    )
+    if connection.dialect.name == "sqlite":
+        return _run_sqlite(connection, data, into)
+    if may_all_be_new and _copy_straight(connection, data, table):
+        return int(data.num_rows)
+    return _copy_aside(connection, data, table, into)
 
 
 def _run_sqlite(connection: Connection, data: pa.Table, statement: str) -> int:
@@ -221,21 +224,44 @@ def _for_sqlite(column: pa.ChunkedArray) -> list[Any]:
     return values
 
 
-def _copy(connection: Connection, data: pa.Table, table: Table, statement: str) -> int:
-    quote = connection.dialect.identifier_preparer.quote
-    names = ", ".join(map(quote, data.column_names))
-    cursor: Any = connection.connection.cursor()
-    try:
+def _copy_straight(connection: Connection, data: pa.Table, table: Table) -> bool:
+    """Copy rows into the table; False, and nothing is written, where one of them breaks a unique rule.
+
+    A row that is there already is usually the first one: a night that is repeated. 15 µs a message where the detour by
+    another table takes 27.
+    """
+    errors: Any = connection.dialect.loaded_dbapi.errors
+    with closing(connection.connection.cursor()) as cursor:
+        cursor.execute("SAVEPOINT straight")
+        try:
+            _copy_into(cursor, table.name, _names(connection, data), data)
+        except errors.UniqueViolation:
+            cursor.execute("ROLLBACK TO SAVEPOINT straight")
+            return False
+        cursor.execute("RELEASE SAVEPOINT straight")
+    return True
+
+
+def _copy_aside(connection: Connection, data: pa.Table, table: Table, statement: str) -> int:
+    """Copy rows into a table ``incoming``, run a statement that reads it, and return how many rows that changed."""
+    names = _names(connection, data)
+    with closing(connection.connection.cursor()) as cursor:
         shape = f"SELECT {names} FROM {table.name} WITH NO DATA"  # noqa: S608  names of our own schema
         cursor.execute(f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS {shape}")
-        with cursor.copy(f"COPY incoming ({names}) FROM STDIN (FORMAT csv)") as copy:
-            for start in range(0, data.num_rows, _BLOCK_ROWS):
-                buffer = BytesIO()
-                csv.write_csv(data.slice(start, _BLOCK_ROWS), buffer, csv.WriteOptions(include_header=False))
-                copy.write(buffer.getvalue())
+        _copy_into(cursor, "incoming", names, data)
         cursor.execute(statement)
         written = int(cursor.rowcount)
         cursor.execute("DROP TABLE incoming")
-    finally:
-        cursor.close()
     return written
+
+
+def _names(connection: Connection, data: pa.Table) -> str:
+    return ", ".join(map(connection.dialect.identifier_preparer.quote, data.column_names))
+
+
+def _copy_into(cursor: Any, name: str, columns: str, data: pa.Table) -> None:  # noqa: ANN401  psycopg's cursor
+    with cursor.copy(f"COPY {name} ({columns}) FROM STDIN (FORMAT csv)") as copy:
+        for start in range(0, data.num_rows, _BLOCK_ROWS):
+            buffer = BytesIO()
+            csv.write_csv(data.slice(start, _BLOCK_ROWS), buffer, csv.WriteOptions(include_header=False))
+            copy.write(buffer.getvalue())
