@@ -13,6 +13,7 @@ from outbox_world import outgoing
 from winback.channels import Prepared
 from winback.channels.mail_batches import LONGEST_SUBSTITUTIONS_BYTES, mail_requests
 from winback.channels.request_bodies import mail_body
+from winback.core.forms import Form, Letter
 
 # What people are called, and what would break a clumsy way of marking the gaps.
 words = st.one_of(
@@ -32,6 +33,29 @@ def batches(draw: st.DrawFn) -> list[Prepared]:
         message = outgoing(number, name=draw(words).strip(), text={"text": text, "html": html, "file": file})
         subject = draw(words).strip() or "subject"
         message = replace(message, rendered=replace(message.rendered, subject=subject))
+        made.append(Prepared(message=message, request=mail_body(message)))
+    return made
+
+
+# Words around a blank and values in it that together could be a tag.
+edges = st.one_of(
+    words, st.sampled_from(["[[", "[[w", "[[w0", "[w0.0]]", "w0.0]]", "0.1]]", ".0]]", "]", "[[w0.1]", "\n"])
+)
+
+
+@st.composite
+def form_letters(draw: st.DrawFn) -> list[Prepared]:
+    forms = []
+    for _ in range(draw(st.integers(1, 2))):
+        blanks = draw(st.lists(st.integers(0, 2), max_size=4))
+        pieces = ["<b>shared</b>", *(draw(edges) if number % 2 else "" for number in range(2 * len(blanks)))]
+        forms.append(Form(pieces, blanks, sorted(set(blanks)), is_unicode=True))
+    made = []
+    for number in range(draw(st.integers(8, 24))):
+        form = draw(st.sampled_from(forms))
+        html = Letter.of(form, [draw(edges) for _ in form.different])
+        text = draw(st.sampled_from(["the same", f"own\n{number}"]))
+        message = outgoing(number, name=draw(words).strip(), text={"text": text, "html": html})
         made.append(Prepared(message=message, request=mail_body(message)))
     return made
 
@@ -59,7 +83,7 @@ def read_back(requests) -> dict[str, tuple[str, str, str]]:
     return found
 
 
-@given(batches(), st.integers(1, 5))
+@given(st.one_of(batches(), form_letters()), st.integers(1, 5))
 def test_everybody_gets_exactly_their_own_mail(batch: list[Prepared], most: int) -> None:
     requests = mail_requests(batch, most_people=most)
     wanted = {
@@ -91,6 +115,41 @@ def test_mails_of_one_template_are_one_request_with_one_content() -> None:
         {"type": "text/html", "value": "<p>[[w0.1]]><p>bye</p>"},
     ]
     assert request.body["personalizations"][7]["substitutions"] == {"[[w0.0]]": "Hi 7", "[[w0.1]]": "Hi 7</p"}
+
+
+def test_the_blanks_of_a_form_are_the_tags() -> None:
+    form = Form(["<p>Hi ", "", ", ", "", "!</p><p>", "", "</p>"], [3, 1, 3], [1, 3], is_unicode=True)
+    letters = [Letter.of(form, [f"bye {number}", f"Ann {number}"]) for number in range(10)]
+    [request] = mail_requests(mails(10, text=lambda _: "same", html=letters.__getitem__))
+    assert request.body["content"][1]["value"] == "<p>Hi [[w0.1]], [[w0.0]]!</p><p>[[w0.1]]</p>"
+    assert request.body["personalizations"][2]["substitutions"] == {"[[w0.0]]": "bye 2", "[[w0.1]]": "Ann 2"}
+
+
+def test_forms_that_hardly_anybody_shares_are_compared_and_make_one_request() -> None:
+    forms = [Form([f"<p>HI {number}</p><p>", "", "</p>"], [0], [0], is_unicode=True) for number in range(12)]
+    batch = mails(12, text=lambda _: "same", html=[Letter.of(form, ["bye"]) for form in forms].__getitem__)
+    [request] = mail_requests(batch)
+    assert request.body["content"][1]["value"] == "<p>[[w0.0]]><p>bye</p>"
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("<p>|w0.1]], |</p>", "[["),
+        ("<p>[[|, |</p>", "w0.1]]"),
+        ("<p>[[w|, |</p>", "0.1]]"),
+        ("<p>[|, |</p>", "[w0.1]]"),
+    ],
+)
+def test_what_would_be_a_tag_with_the_words_around_it_is_put_into_no_form(words: str, name: str) -> None:
+    first, second, third = words.split("|")
+    form = Form([first, "", second, "", third], [0, 1], [0, 1], is_unicode=True)
+    letters = [Letter.of(form, [f"Ann {number}", "bye"]) for number in range(12)]
+    letters[1] = Letter.of(form, [name, "so long"])
+    for order in (letters, letters[1:], letters[::-1]):
+        batch = mails(len(order), text=lambda _: "same", html=order.__getitem__)
+        found = {message_id: html for message_id, (_, _, html) in read_back(mail_requests(batch)).items()}
+        assert found == {each.message.message_id: each.message.rendered.html for each in batch}
 
 
 def test_the_same_piece_twice_is_one_tag() -> None:

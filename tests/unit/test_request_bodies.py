@@ -6,6 +6,7 @@ import pytest
 from outbox_world import outgoing
 
 from winback.channels.request_bodies import mail_body, text_body
+from winback.core.forms import Form, Letter
 from winback.errors import SendRefused
 
 
@@ -76,6 +77,11 @@ def test_names_lose_what_vendors_read_as_separators(name: str, wanted: str | Non
         ({"text": {"text": " "}}, "no content"),
         ({"text": {"html": ""}}, "no content"),
         ({"text": {"html": "a\ud83d"}}, "half a character"),
+        (
+            {"text": {"html": Letter.of(Form(["a", "", ""], [0], [0], is_unicode=True), ["\ud83d"])}},
+            "half a character",
+        ),
+        ({"text": {"html": Letter.of(Form(["a\ud83d"], [], [], is_unicode=False), [])}}, "half a character"),
         ({"text": {"text": "a\ud83d"}}, "half a character"),
         ({"text": {"subject": "a\ud83d"}}, "half a character"),
         ({"name": "a\ud83d"}, "half a character"),

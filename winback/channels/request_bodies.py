@@ -13,7 +13,8 @@ from email.utils import parseaddr
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from winback.core.mail_safety import header_fault
+from winback.core.forms import Letter
+from winback.core.mail_safety import header_fault, is_unicode
 from winback.core.sms import LONGEST_BODY
 from winback.core.templates import clean
 from winback.errors import SendRefused
@@ -51,7 +52,8 @@ def mail_body(message: OutgoingMessage) -> dict[str, Any]:
     _require(rendered.subject.strip() != "", "the subject is empty")
     _require(rendered.text.strip() != "" and rendered.html.strip() != "", "the mail has no content")
     for words in (rendered.subject, message.name, rendered.text, rendered.html):
-        _require(_is_unicode(words), "the mail holds half a character, which no encoding can carry")
+        whole = words.is_unicode() if isinstance(words, Letter) else is_unicode(words)
+        _require(whole, "the mail holds half a character, which no encoding can carry")
     unsubscribe = rendered.links["unsubscribe"]
     mailto = f"mailto:{sender['email']}?subject=unsubscribe%20{unsubscribe.rsplit('/', 1)[-1]}"
     return {
@@ -95,7 +97,7 @@ def text_body(message: OutgoingMessage) -> dict[str, Any]:
     _require(body.strip() != "", "the text is empty")
     _require(len(body) <= LONGEST_BODY, f"the text has {len(body)} characters; at most {LONGEST_BODY} can be sent")
     _require("\0" not in body, "the text holds a NUL character")
-    _require(_is_unicode(body), "the text holds half a character, which no encoding can carry")
+    _require(is_unicode(body), "the text holds half a character, which no encoding can carry")
     form: dict[str, Any] = {"To": f"{prefix}{message.address}", "Body": body}
     if message.sender:
         known = _TEXT_SENDER.fullmatch(message.sender) is not None
@@ -149,17 +151,6 @@ def _sender_of(sender: str) -> dict[str, str]:
     _require(_is_mailbox(address), f"the sender {sender!r} is no address: mend channels.email.from")
     _require_header("sender's name", name)
     return _person(address, name)
-
-
-def _is_unicode(words: str) -> bool:
-    """Return whether a text can be encoded: one that was cut in the middle of a pair cannot."""
-    if words.isascii():
-        return True
-    try:
-        words.encode("utf-16-le")  # half the time of UTF-8
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _is_mailbox(address: str) -> bool:

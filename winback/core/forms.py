@@ -22,6 +22,7 @@ from liquid.builtin.tags.if_tag import IfNode
 from liquid.builtin.tags.unless_tag import UnlessNode
 from markupsafe import escape
 
+from winback.core.mail_safety import is_unicode
 from winback.core.merge_fields import PLAIN_FIELDS
 
 if TYPE_CHECKING:
@@ -47,12 +48,54 @@ _PLAIN_NODES = (BlockNode, CommentNode, ConditionalBlockNode, ContentNode, IfNod
 _CONDITIONS = (BooleanExpression, LogicalAndExpression, LogicalNotExpression, LogicalOrExpression)
 
 
-class _Form(NamedTuple):
-    """A text with blanks: words, then the number of a place, and so on, words at both ends."""
+class Form(NamedTuple):
+    """A text with blanks: words, then the number of a place, and so on, words at both ends.
+
+    Attributes
+    ----------
+    pieces : the words, at even places; what stands between them does not matter
+    blanks : the number of the place whose value stands at each odd one
+    different : every such number once
+    is_unicode : whether the words can be encoded
+    """
 
     pieces: list[str]
     blanks: list[int]
     different: list[int]
+    is_unicode: bool
+
+    def filled(self, values: Iterable[str]) -> str:
+        """Return the text with a value for each of ``different``."""
+        shown = dict(zip(self.different, values, strict=True))
+        pieces = self.pieces.copy()
+        pieces[1::2] = [shown[number] for number in self.blanks]
+        return "".join(pieces)
+
+
+class Letter(str):
+    """A form filled in: a text that knows what it has in common with others.
+
+    Attributes
+    ----------
+    form : the same object for all who got the same form
+    values : for each of ``form.different``, as it stands in the text
+    """
+
+    __slots__ = ("form", "values")
+
+    form: Form
+    values: list[str]
+
+    @classmethod
+    def of(cls, form: Form, values: list[str]) -> Letter:
+        """Return a form filled in."""
+        letter = cls(form.filled(values))
+        letter.form, letter.values = form, values
+        return letter
+
+    def is_unicode(self) -> bool:
+        """Return whether it can be encoded, without a look at what it has in common with others."""
+        return self.form.is_unicode and is_unicode("".join(self.values))
 
 
 class Forms:
@@ -66,7 +109,7 @@ class Forms:
 
     def __init__(self, template: BoundTemplate, *, escapes: bool) -> None:
         self._template, self._escapes = template, escapes
-        self._known: dict[tuple[object, ...], _Form] = {}
+        self._known: dict[tuple[object, ...], Form] = {}
         read = {_place(variable.segments) for found in template.analyze().globals.values() for variable in found}
         # A whole mapping, or a field whose name is a value itself: what is read is known only when it is.
         self._is_open = None in read or any(MARK in str(node) for node in template.nodes)
@@ -75,7 +118,7 @@ class Forms:
         self._places = [(place[0], place[1] if len(place) > 1 else None, place in printed) for place in places]
 
     def render(self, facts: Mapping[str, object]) -> str:
-        """Return the text for one person."""
+        """Return the text for one person, a :class:`Letter` where it has a form."""
         if self._is_open:
             return self._template.render(facts)
         known_by: list[object] = []
@@ -96,12 +139,9 @@ class Forms:
             if len(self._known) >= MOST_FORMS:
                 self._known.clear()
             self._known[key] = form
-        filled = form.pieces.copy()
-        shown = {number: self._shown(printed[number]) for number in form.different}
-        filled[1::2] = [shown[number] for number in form.blanks]
-        return "".join(filled)
+        return Letter.of(form, [self._shown(printed[number]) for number in form.different])
 
-    def _made(self, facts: Mapping[str, object], printed: list[str | None]) -> _Form:
+    def _made(self, facts: Mapping[str, object], printed: list[str | None]) -> Form:
         """Return the form that these facts, and all that differ in blanks only, are written into."""
         marked = dict(facts)
         for number, ((root, name, _), value) in enumerate(zip(self._places, printed, strict=True)):
@@ -111,7 +151,7 @@ class Forms:
                 marked[root] = {**fields, name: mark} if isinstance(fields, dict) else mark
         pieces = self._template.render(marked).split(MARK)
         blanks = [int(number) for number in pieces[1::2]]
-        return _Form(pieces, blanks, sorted(set(blanks)))
+        return Form(pieces, blanks, sorted(set(blanks)), is_unicode("".join(pieces[::2])))
 
     def _shown(self, value: str | None) -> str:
         return str(escape(value)) if self._escapes else value or ""

@@ -108,6 +108,17 @@ def _is_known_link(value: str, declared: set[str]) -> bool:
     return host is not None and host.group(1) in declared
 
 
+def is_unicode(words: str) -> bool:
+    """Return whether a text can be encoded: one that was cut in the middle of a pair cannot."""
+    if words.isascii():
+        return True
+    try:
+        words.encode("utf-16-le")  # half the time of UTF-8
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def header_fault(name: str, value: str) -> str | None:
     """Return why a value may not stand in a mail header, or None when it may.
 
