@@ -8,6 +8,7 @@ given the finished bytes. All take turns in this process, on connections that ar
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -286,6 +287,8 @@ def adapter(project: Project, channel: str, count: int, repetitions: int) -> dic
     recording.posts = []
     post_by_adapter(open_channels(project, recording)[channel], messages)
     posts = [read_post(*one) for one in recording.posts]
+    gc.collect()
+    gc.freeze()  # a lane never holds so many rendered messages: to look through them again and again is not its work
     ours = open_channels(project, Transport())[channel]
     rounds, bare = [], []
     with httpx.Client(verify=ssl.create_default_context()) as client:
