@@ -23,6 +23,7 @@ from winback.ledger import (
     cycles,
     gate,
     held_steps,
+    inbound_tables,
     loads,
     message_tables,
     night_tables,
@@ -30,6 +31,7 @@ from winback.ledger import (
     people_tables,
     queue,
     refusals,
+    reviews,
     signs_of_life,
     spending,
     verdicts,
@@ -326,7 +328,7 @@ def test_the_questions_are_asked_in_the_stated_order(ledger):
     """Everything speaks against one message; each answer that is taken away shows the next question."""
     rows.populate(ledger, "a", send=False)
     now = datetime(2026, 3, 10, 22, 0, tzinfo=UTC)
-    expiries = [now - timedelta(minutes=1)] + [now + timedelta(days=2)] * 10
+    expiries = [now - timedelta(minutes=1)] + [now + timedelta(days=2)] * 11
     _load(ledger, "orders", held="stale")
     terms = Terms(
         countries=COUNTRIES, hours=OFFICE_HOURS, per_week=0, sources={"winback": {"orders"}},
@@ -344,11 +346,14 @@ def test_the_questions_are_asked_in_the_stated_order(ledger):
         connection.execute(night_tables.cycles.update().values(arm="control"))
         verdicts.queue_messages(connection, rows.messages("a"), pepper=PEPPER)
         held_steps.hold(connection, HELD, reason="complaints", by="brake", now=NOW)
+        doubtful = reviews.Review(0, "sms", "h", "h", "a", NOW, "stop by?")
+        reviews.open_review(connection, doubtful, customer_ids=())
     relief = [
         lambda _connection: None,
         lambda _connection: None,
         lambda connection: connection.execute(people_tables.suppressions.delete()),
         lambda connection: people.add_consents(connection, rows.consents("a").assign(basis="express"), pepper=PEPPER),
+        lambda connection: connection.execute(inbound_tables.reviews.delete()),
         lambda connection: connection.execute(night_tables.loads.delete()),
         lambda connection: held_steps.release_step(connection, HELD.name, reason="read", by="me", now=NOW),
         lambda connection: connection.execute(people_tables.signs_of_life.delete()),
@@ -357,7 +362,7 @@ def test_the_questions_are_asked_in_the_stated_order(ledger):
         lambda connection: connection.execute(people_tables.contacts.update().values(timezone="Pacific/Auckland")),
         lambda _connection: None,
     ]
-    settings = [terms] * 8 + [replace(terms, is_welcome=None)] * 2 + [gate.Terms()]
+    settings = [terms] * 9 + [replace(terms, is_welcome=None)] * 2 + [gate.Terms()]
     asked = []
     for expires_at, change, using in zip(expiries, relief, settings, strict=False):
         with ledger.writing() as connection:
@@ -366,8 +371,8 @@ def test_the_questions_are_asked_in_the_stated_order(ledger):
             connection.execute(message_tables.messages.update().values(fresh))
         asked += _claim(ledger, terms=using, now=now).refused
     assert asked == [
-        "step_missed", "opted_out", "no_consent_record", "source_held", "step_held", "returned", "cycle_ended",
-        "not_on_the_list", "quiet_hours", "frequency_cap", "control",
+        "step_missed", "opted_out", "no_consent_record", "under_review", "source_held", "step_held", "returned",
+        "cycle_ended", "not_on_the_list", "quiet_hours", "frequency_cap", "control",
     ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from winback.ledger import (
     diary,
     engagements,
     erasure,
+    heard_events,
     keys,
     links,
     people,
@@ -28,6 +29,7 @@ from winback.ledger import (
     queue,
     receipts,
     refusals,
+    reviews,
     signs_of_life,
     switches,
     verdicts,
@@ -316,6 +318,8 @@ def known(ledger):
         preferences.save_preference(connection, me, preferences.Preference(language="fr"), now=NOW)
         answered = links.find_message(connection, queue.list_messages(connection)[0]["message_id"])
         engagements.record(connection, answered, "survey", detail={"comment": "I am Zebulon"}, now=NOW)
+        heard = heard_events.Heard("segment", "e1", me, "purchase", "2026-03-01T10:00:00Z", "")
+        assert heard_events.keep(connection, [heard], now=NOW) == 1
         switches.press(connection, at=NOW, by="ann")
         switches.release(connection, at=NOW, by="ann", reason="test")
     with ledger.writing() as connection:
@@ -326,6 +330,8 @@ def known(ledger):
         assert queue.record_results(connection, [result], owner="s1", now=NOW) == []
         told = receipts.Receipt(result.message_id, "p", "refused", NOW, "vendor-id-of-zeb", detail=error)
         receipts.record_receipts(connection, [told], now=NOW, today=NIGHT, pepper=PEPPER)
+        doubtful = reviews.Review(0, "sms", "h", "h", me, NOW, "this is Zebulon, stop that")
+        reviews.open_review(connection, doubtful, customer_ids=[me])
         webhook_calls.store(connection, Call("p", "", error.encode()), receipts=1, unreadable=0, now=NOW)
     return ledger
 
@@ -374,6 +380,8 @@ def test_the_traces_are_there_before(known, backend):
 def test_nothing_of_a_forgotten_person_stays_in_any_table_or_page(known, backend):
     counts = _forget(known, PLANTED["customer_id"])
     assert counts == {
+        "reviews": 1,
+        "heard_events": 1,
         "contacts": 1,
         "consents": 1,
         "signs_of_life": 2,

@@ -34,7 +34,7 @@ SIGNER = EventSigner(7)
 AUTH = "token of the tests"
 PUBLIC = "https://go.acme.example"
 KEYS = {"SENDGRID_WEBHOOK_PUBLIC_KEY": SIGNER.public_key, "TWILIO_AUTH_TOKEN": AUTH}
-MAILS, STATES = "/hooks/sendgrid", "/hooks/twilio/status"
+MAILS, STATES, TEXTS = "/hooks/sendgrid", "/hooks/twilio/status", "/hooks/twilio/inbound"
 AT = int(web_world.LATER.timestamp())
 
 
@@ -356,13 +356,18 @@ def test_ten_thousand_fuzzed_bodies_do_nothing_unsigned_and_never_fail(tmp_path)
     random_ = random.Random(4)
     events = json.dumps([event(one, "spamreport"), event(one, "bounce", status="5.1.1")]).encode()
     form, form_headers = signed_form({"MessageSid": "SM1", "MessageStatus": "failed"}, f"?message_id={one}")
-    calls = ((MAILS, events, SIGNER.headers(events, "1")), (f"{STATES}?message_id={one}", form, form_headers))
+    said, said_headers = signed_form({"MessageSid": "SM1", "From": "+33600000000", "Body": "STOP"}, "", PUBLIC + TEXTS)
+    calls = (
+        (MAILS, events, SIGNER.headers(events, "1")),
+        (f"{STATES}?message_id={one}", form, form_headers),
+        (TEXTS, said, said_headers),
+    )
     before = everything(pages.ledger)
 
     async def post_all() -> set[int]:
         found = set()
         for number in range(9000):
-            path, body, headers = calls[number % 2]
+            path, body, headers = calls[number % len(calls)]
             changed = fuzzed(random_, body)
             if changed != body:
                 found.add((await pages.browser.ask("POST", path, content=changed, headers=headers)).status_code)

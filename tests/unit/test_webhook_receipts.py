@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
-from winback.channels import Consequence, ReceiptKind, sendgrid_mail, twilio_receipts, twilio_texts
+from winback.channels import sendgrid_mail, twilio_answers, twilio_receipts, twilio_texts
 
 NOW = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
 MESSAGE_ID = "0123456789abcdef" * 2
@@ -222,7 +222,7 @@ def test_no_json_breaks_the_reading(events: list) -> None:
 def test_no_bytes_break_the_reading(body: bytes) -> None:
     assert sendgrid_mail.receipts_of(body).garbage >= 0
     assert twilio_receipts.receipts_of(body, message_id=MESSAGE_ID, received_at=NOW).garbage >= 0
-    assert twilio_receipts.answers_of(body, received_at=NOW).garbage >= 0
+    assert twilio_answers.sent_text(body) is None or body
     assert twilio_texts.signature_holds(body, url=URL, signature="x", auth_token=TOKEN) is False
     assert sendgrid_mail.signature_holds(body, signature="x", timestamp="1", public_key=PUBLIC) is False
 
@@ -271,31 +271,29 @@ def test_a_callback_that_cannot_be_read_is_counted(message_id: str, form: dict) 
 
 
 @pytest.mark.parametrize(
-    ("form", "kind"),
+    ("form", "expected"),
     [
-        ({"OptOutType": "STOP"}, ReceiptKind.STOPPED),
-        ({"OptOutType": "START"}, ReceiptKind.STARTED),
-        ({"OptOutType": "HELP", "Body": "help"}, None),
-        ({"Body": "STOP"}, ReceiptKind.STOPPED),
-        ({"Body": " stop. "}, ReceiptKind.STOPPED),
-        ({"Body": "Stopp!"}, ReceiptKind.STOPPED),
-        ({"Body": "baja"}, ReceiptKind.STOPPED),
-        ({"Body": "Unsubscribe"}, ReceiptKind.STOPPED),
-        ({"Body": "START"}, ReceiptKind.STARTED),
-        ({"Body": "please stop by later"}, None),
-        ({"Body": ""}, None),
+        ({"OptOutType": "stop ", "Body": "Adios"}, ("whatsapp", "+33612345678", "Adios", "STOP")),
+        ({"OptOutType": "START"}, ("whatsapp", "+33612345678", "", "START")),
+        ({"OptOutType": "HELP", "From": "+33612345678"}, ("sms", "+33612345678", "", "HELP")),
+        ({"OptOutType": "MAYBE", "Body": "é\n🛑"}, ("whatsapp", "+33612345678", "é\n🛑", "")),
     ],
 )
-def test_what_people_answer(form: dict, kind: ReceiptKind | None) -> None:
+def test_what_people_send(form: dict, expected: tuple) -> None:
     body = urlencode({"From": "whatsapp:+33612345678", "MessageSid": "SM1", **form}).encode()
-    receipts = twilio_receipts.answers_of(body, received_at=NOW)
-    assert [receipt.kind for receipt in receipts] == ([kind] if kind else [])
-    assert receipts.garbage == 0
-    for receipt in receipts:
-        assert (receipt.channel, receipt.address, receipt.message_id) == ("whatsapp", "+33612345678", "")
-        assert (receipt.consequence is Consequence.WITHDRAW) == (kind is ReceiptKind.STOPPED)
-        assert "33612345678" not in repr(receipt)
+    text = twilio_answers.sent_text(body)
+    assert (text.channel, text.number, text.words, text.opt_out) == expected
+    assert "33612345678" not in repr(text)
+    assert "Adios" not in repr(text)
 
 
-def test_an_answer_from_nobody_is_counted() -> None:
-    assert twilio_receipts.answers_of(b"Body=STOP", received_at=NOW).garbage == 1
+@pytest.mark.parametrize("sender", ["", "whatsapp:", "ACME", "36111", "33612345678", "+0", "+33\x00612345678"])
+def test_a_text_from_nobody_is_none(sender: str) -> None:
+    assert twilio_answers.sent_text(urlencode({"From": sender, "Body": "STOP"}).encode()) is None
+
+
+def test_an_answer_is_xml_whatever_it_says() -> None:
+    head = '<?xml version="1.0" encoding="UTF-8"?>'
+    assert twilio_answers.twiml() == f"{head}<Response></Response>"
+    said = "a &lt;b&gt; &amp; &quot;c&quot; é"
+    assert twilio_answers.twiml('a <b> & "c" é') == f"{head}<Response><Message>{said}</Message></Response>"

@@ -110,6 +110,11 @@ def text_body(message: OutgoingMessage) -> dict[str, Any]:
     return form
 
 
+def is_number(value: str) -> bool:
+    """Return whether a text is a telephone number as it is written to, and as it is kept."""
+    return _NUMBER.fullmatch(value) is not None
+
+
 def is_message_id(value: str) -> bool:
     """Return whether a text is one of our opaque ids: nothing else may be told to a vendor, or believed of one."""
     return _MESSAGE_ID.fullmatch(value) is not None

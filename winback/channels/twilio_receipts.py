@@ -1,7 +1,6 @@
-"""What Twilio tells later: how a text fared, and what people answered.
+"""What Twilio tells later: how a text fared.
 
-In: the form of a request to a webhook, its signature checked. Out: receipts; what cannot be read is counted. A stop is
-heard in every language whose words our own texts name. Must never happen: a stop that is not heard.
+In: the form of a request to a webhook, its signature checked. Out: receipts; what cannot be read is counted.
 """
 
 from __future__ import annotations
@@ -9,19 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from winback.channels import Consequence, Receipt, ReceiptKind, Receipts
+from winback.channels import Receipt, Receipts
 from winback.channels.request_bodies import is_message_id
 from winback.channels.vendor_codes import code_table, vendor_id
-from winback.core.sms import OPT_OUT_WORDS
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-_STOP_WORDS = frozenset(word for words in OPT_OUT_WORDS.values() for word in words) | frozenset(
-    # What Twilio itself takes for a stop on a number without Advanced Opt-Out.
-    {"STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"}
-)
-_START_WORDS = frozenset({"START", "UNSTOP"})
 _LONGEST_CODE = 6
 
 
@@ -34,7 +27,7 @@ def receipts_of(body: bytes, *, message_id: str, received_at: datetime) -> Recei
     message_id : of the callback's own address
     received_at : aware: the callback has no time of its own
     """
-    form = _form(body)
+    form = form_of(body)
     receipt = receipt_of_state(
         form.get("MessageStatus") or form.get("SmsStatus") or "",
         form.get("ErrorCode") or "",
@@ -72,59 +65,20 @@ def receipt_of_state(
         code=code if is_code else None,
         detail=status,
         consequence=of_code.consequence if of_code else meaning.consequence,
-        channel=_channel_and_address(to)[0],
+        channel=channel_and_address(to)[0],
     )
 
 
-def answers_of(body: bytes, *, received_at: datetime) -> Receipts:
-    """Return what a person's answer asks for: to stop, to start again, or nothing (no receipt, no garbage).
-
-    Parameters
-    ----------
-    body : form-encoded, as it came
-    received_at : aware
-    """
-    form = _form(body)
-    channel, address = _channel_and_address(form.get("From") or "")
-    if not address:
-        return _nothing()
-    asked = (form.get("OptOutType") or "").strip().upper() or _asked_by_word(form.get("Body") or "")
-    kind = {"STOP": ReceiptKind.STOPPED, "START": ReceiptKind.STARTED}.get(asked)
-    if kind is None:
-        return Receipts()
-    return Receipts(
-        [
-            Receipt(
-                message_id="",
-                provider="twilio",
-                provider_id=vendor_id(form.get("MessageSid")),
-                kind=kind,
-                occurred_at=received_at,
-                detail=asked,
-                consequence=Consequence.WITHDRAW if kind is ReceiptKind.STOPPED else None,
-                channel=channel,
-                address=address,
-            )
-        ]
-    )
-
-
-def _asked_by_word(text: str) -> str:
-    """Return STOP or START where a text is such a word, alone or with marks and blanks around it."""
-    word = "".join(character for character in text.upper() if character.isalpha())
-    if word in _STOP_WORDS:
-        return "STOP"
-    return "START" if word in _START_WORDS else ""
-
-
-def _form(body: bytes) -> dict[str, str]:
+def form_of(body: bytes) -> dict[str, str]:
+    """Return the fields of a form, none of one that cannot be read."""
     try:
         return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=200))
     except (UnicodeDecodeError, ValueError):
         return {}
 
 
-def _channel_and_address(number: str) -> tuple[str, str]:
+def channel_and_address(number: str) -> tuple[str, str]:
+    """Return our name of the channel and the bare number of what Twilio writes for both."""
     is_whatsapp = number.startswith("whatsapp:")
     return ("whatsapp" if is_whatsapp else "sms"), number.removeprefix("whatsapp:").strip()
 

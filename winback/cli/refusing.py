@@ -1,10 +1,10 @@
-"""Commands that make winback stop: suppress and forget one person, stop and resume everything."""
+"""Commands that make winback stop: suppress and forget one person, read doubtful texts, stop and resume everything."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from winback.cli.console import Answer, session
+from winback.cli.console import Answer, plain, session
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def register(app: App) -> None:
     """Attach these commands to the command tree."""
-    for command in (suppress, forget, stop, resume):
+    for command in (suppress, forget, review, stop, resume):
         app.command(command)
 
 
@@ -52,6 +52,35 @@ def forget(customer: str) -> Answer:
 
     result = erase(session().project(), customer, actor=session().actor, now=session().started_at)
     return Answer(data=result, words="Erased. A keyed hash of each address stays on the suppression list.")
+
+
+def review(number: int | None = None, *, settle: Literal["stop", "keep"] | None = None) -> Answer:
+    """List the texts that may mean stop, whose senders wait; or settle one that you have read.
+
+    Parameters
+    ----------
+    number
+        Of the text, as the list has it.
+    settle
+        stop: it meant stop, on the channel it came by. keep: it did not; what waited goes.
+    """
+    from winback.errors import UsageError
+    from winback.night.review import list_reviews, settle_review
+
+    asked = session()
+    if number is None and settle is None:
+        found = list_reviews(asked.project())
+        rows = [
+            [one["number"], one["received_at"], one["channel"], one["customer_id"], plain(one["text"])] for one in found
+        ]
+        words = "Nobody waits." if not rows else "Settle each with `winback review NUMBER --settle stop` or `keep`."
+        table = ("Texts to read", ["number", "received", "channel", "customer", "text"], rows)
+        return Answer(data={"reviews": found}, words=words, tables=[table] if rows else [])
+    if number is None or settle is None:
+        raise UsageError("name the text and what it meant: winback review NUMBER --settle stop, or --settle keep")
+    result = settle_review(asked.project(), number, outcome=settle, actor=asked.actor, now=asked.started_at)
+    told = {"stop": "Stopped on the channel it came by.", "keep": "Kept. What waited goes with the next delivery."}
+    return Answer(data=result, words=told[settle])
 
 
 def stop(*, reason: str = "stopped by hand") -> Answer:

@@ -34,7 +34,7 @@ SILENCE = (
     "population_gap_days", "basis", "fit_id", "sentence",
 )  # fmt: skip
 MESSAGES = ("messages_day", "messages_week", "messages_month")
-WISHES = ("is_paused", "wants_fewer")
+WISHES = ("is_paused", "wants_fewer", "is_under_review")
 CYCLE = (
     "cycle_state", "cycle_no", "close_reason", "opened_on", "lapsed_on", "anchored_on", "cycle_threshold_days",
     "step_offsets", "step", "step_due_on", "ends_on", "last_step_on", "is_lapsed", "is_dormant", "is_cycle_ended",
@@ -94,7 +94,7 @@ class State:
     contacts : :func:`winback.core.permission.evaluate`, and bucket, region, timezone; optionally phone_zones,
         messages_day, messages_week and messages_month (steps taken today, in the last seven and the last 30 days over
         all programmes and arms, tonight's not included), is_paused and wants_fewer (what the person chose),
-        ignored_sends
+        is_under_review, ignored_sends
     verdicts : from :func:`winback.core.permission.evaluate`, of the same contacts in the same order
     cycles, steps : :func:`winback.core.journeys.advance`
     """

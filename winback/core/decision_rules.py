@@ -44,7 +44,7 @@ FACTS: dict[str, str] = {
     # limits
     "messages_day": "number", "messages_week": "number", "per_day": "number", "per_week": "number", "cost": "number",
     # wishes (the preference centre)
-    "is_paused": "claim", "wants_fewer": "claim", "messages_month": "number",
+    "is_paused": "claim", "wants_fewer": "claim", "messages_month": "number", "is_under_review": "claim",
     # claims
     "has_activity": "claim", "is_overdue": "claim", "is_lapsed": "claim", "is_dormant": "claim",
     "is_cycle_ended": "claim", "is_cycle_limit_reached": "claim", "is_step_due": "claim", "is_step_missed": "claim",
@@ -178,6 +178,13 @@ RULES: tuple[Rule, ...] = (
         Reason.PAUSED,
         "the end of the pause",
     ),
+    Rule(
+        "ladder ended, under review",
+        ("is_under_review", "is_sunset_due"),
+        lambda facts: facts["is_under_review"] & facts["is_sunset_due"],
+        Reason.UNDER_REVIEW,
+        "`winback review`",
+    ),
     _claim("history too short", "is_history_short", Reason.SHORT_HISTORY, "a longer history than min_history_days"),
     _claim("ladder ended", "is_sunset_due", Reason.LADDER_ENDED, "a return before the end of the ladder"),
     _equal(
@@ -255,6 +262,7 @@ RULES: tuple[Rule, ...] = (
     _permission(Reason.UNREACHABLE, "a usable address on a channel of this step"),
     _acting("source held", "is_source_held", Reason.SOURCE_HELD, "a fresh, plausible load, or `--accept-volume`"),
     _acting("red button", "is_stopped", Reason.STOPPED, "`winback resume`"),
+    _acting("under review", "is_under_review", Reason.UNDER_REVIEW, "`winback review`"),
     _acting("paused", "is_paused", Reason.PAUSED, "the end of the pause, or the contact's own wish"),
     _acting("too many sends", "is_growth_held", Reason.SEGMENT_GROWTH, "a person's approval"),
     Rule(

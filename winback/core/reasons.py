@@ -67,6 +67,7 @@ class Reason(StrEnum):
     NO_TIMEZONE = "no_timezone", Action.HOLD, "nobody knows in which time zone this contact is"
     NOT_ON_THE_LIST = "not_on_the_list", Action.HOLD, "this address is not on the list that may be written to"
     STEP_HELD = "step_held", Action.HOLD, "too many people complained about this step; a person has to look"
+    UNDER_REVIEW = "under_review", Action.HOLD, "this contact wrote what may mean stop; a person has to read it"
     STOPPED = "stopped", Action.HOLD, "the red button is pressed"
 
     ERASED = "erased", Action.SKIP, "this contact asked to be forgotten"

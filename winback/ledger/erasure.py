@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import or_, select
 
 from winback.core.reasons import Reason
-from winback.ledger import diary, keys, webhook_calls
+from winback.ledger import diary, keys, reviews, webhook_calls
 from winback.ledger.connections import new_insert
+from winback.ledger.inbound_tables import heard_events
 from winback.ledger.message_tables import attempts, messages, receipts
 from winback.ledger.night_tables import cycles, decisions, quarantine, steps
 from winback.ledger.people_tables import consents, contacts, signs_of_life, suppressions
@@ -41,7 +42,9 @@ def forget(connection: Connection, customer_id: str, act: Act, *, pepper: bytes)
     diary.lock(connection)  # before any row, as whoever takes in receipts does: they must not wait for each other
     person = connection.execute(select(contacts).where(contacts.c.customer_id == customer_id)).mappings().one_or_none()
     _keep_out(connection, customer_id, act, pepper=pepper)
+    pseudonym = keys.ERASED + keys.customer_key(pepper, customer_id)[:32]
     count = {
+        "reviews": reviews.forget_said(connection, customer_id, pseudonym),  # while the number is still known
         "contacts": connection.execute(contacts.delete().where(contacts.c.customer_id == customer_id)).rowcount,
         "consents": connection.execute(consents.delete().where(consents.c.customer_id == customer_id)).rowcount,
         "signs_of_life": connection.execute(
@@ -50,8 +53,11 @@ def forget(connection: Connection, customer_id: str, act: Act, *, pepper: bytes)
         "preferences": connection.execute(
             preferences.delete().where(preferences.c.customer_id == customer_id)
         ).rowcount,
+        "heard_events": connection.execute(
+            heard_events.delete().where(heard_events.c.customer_id == customer_id)
+        ).rowcount,
         "quarantine": _empty_quarantine(connection, customer_id, dict(person or {})),
-        **_cut_loose(connection, customer_id, keys.ERASED + keys.customer_key(pepper, customer_id)[:32]),
+        **_cut_loose(connection, customer_id, pseudonym),
         # Last: who took in a call holds its messages, and has been waited for by now.
         "webhook_calls": webhook_calls.empty_bodies(connection),
     }

@@ -144,6 +144,11 @@ class Gate:
         ends_at = datetime.combine(wished.paused_until, time.min, tzinfo=self.zone)
         return self._put_off(row, Reason.PAUSED, ends_at.astimezone(UTC)) if ends_at > self.now else None
 
+    def review(self, row: Mapping[str, Any]) -> Refused | None:
+        """Put off what would reach somebody who wrote what may mean stop, until a person has read it."""
+        is_read = row["customer_id"] not in self.known.under_review
+        return None if is_read else self._put_off(row, Reason.UNDER_REVIEW, self.now + ASKED_AGAIN_AFTER)
+
     def sources(self, row: Mapping[str, Any]) -> Refused | None:
         """Put off what rests on a source that is held now: it may be quiet, or it may be broken."""
         is_held = not self.known.held_sources.isdisjoint(self.terms.sources.get(row["programme"], ()))
@@ -240,6 +245,7 @@ QUESTIONS = (
     Gate.suppression,
     Gate.consent,
     Gate.wish,
+    Gate.review,
     Gate.sources,
     Gate.step,
     Gate.activity,

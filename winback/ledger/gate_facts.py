@@ -14,7 +14,7 @@ from sqlalchemy import and_, bindparam, func, or_, select
 
 from winback.core.merge_fields import CONTACT_FIELDS
 from winback.core.slots import PLACE
-from winback.ledger import held_steps, signs_of_life
+from winback.ledger import held_steps, reviews, signs_of_life
 from winback.ledger.listed import among
 from winback.ledger.message_tables import messages
 from winback.ledger.night_tables import cycles, loads
@@ -124,6 +124,7 @@ class Known:
     recent : by customer: messages of the last seven days that went, or may have gone
     preferences, recent_of_sparing : what people chose; for those who asked for fewer, messages of the last 30 days
     held_sources : sources whose newest load is held
+    under_review : customers of whom a text waits to be read
     held_steps : programme, step and channel of each step that waits for a person
     """
 
@@ -136,6 +137,7 @@ class Known:
     preferences: Mapping[str, Preference]
     recent_of_sparing: Mapping[str, int]
     held_sources: frozenset[str]
+    under_review: frozenset[str] = frozenset()
     held_steps: frozenset[tuple[str, int, str]] = frozenset()
 
 
@@ -145,8 +147,9 @@ def read_known(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Kno
     wishes = read_preferences(connection, customers)
     sparing = [one for one, wished in wishes.items() if wished.wants_fewer]
     people = connection.execute(_CONTACTS, {"these": customers})
+    known = {row[0]: dict(zip(CONTACT_COLUMNS, row, strict=True)) for row in people.all()}
     return Known(
-        contacts={row[0]: dict(zip(CONTACT_COLUMNS, row, strict=True)) for row in people.all()},
+        contacts=known,
         suppressions=_suppressions(connection, customers, [row["address_hmac"] for row in rows if row["address_hmac"]]),
         consents=_consents(connection, customers),
         cycles=_cycles(connection, customers),
@@ -155,6 +158,7 @@ def read_known(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Kno
         preferences=wishes,
         recent_of_sparing=_recent(connection, rows, sparing, days=FEWER_DAYS) if sparing else {},
         held_sources=_held_sources(connection),
+        under_review=reviews.reviewed_among(connection, customers, known),
         held_steps=frozenset(held_steps.held_steps(connection)),
     )
 

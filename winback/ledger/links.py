@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import bindparam, select
 
 from winback.ledger.connections import new_insert
+from winback.ledger.gate_facts import UNSENT_STATES
 from winback.ledger.message_tables import messages
 from winback.ledger.public_tables import links
 
@@ -48,12 +49,8 @@ class Addressed(NamedTuple):
 
 _COLUMNS = [messages.c[name] for name in Addressed._fields[:-1]]
 # Made once: to put it together again for each link costs as much as to run it. Two rows tell whether there is only one.
-_FIND = (
-    select(*_COLUMNS, links.c.target)
-    .outerjoin_from(messages, links, links.c.message_id == messages.c.message_id)
-    .where(messages.c.message_id >= bindparam("low"), messages.c.message_id < bindparam("high"))
-    .limit(2)
-)
+_ANY = select(*_COLUMNS, links.c.target).outerjoin_from(messages, links, links.c.message_id == messages.c.message_id)
+_FIND = _ANY.where(messages.c.message_id >= bindparam("low"), messages.c.message_id < bindparam("high")).limit(2)
 
 
 def find_message(connection: Connection, prefix: str) -> Addressed | None:
@@ -66,6 +63,13 @@ def find_message(connection: Connection, prefix: str) -> Addressed | None:
     # "g" sorts behind every digit: a range of the primary key.
     found = connection.execute(_FIND, {"low": prefix, "high": prefix + "g"}).all()
     return Addressed(*found[0]) if len(found) == 1 else None
+
+
+def newest_message(connection: Connection, address_hmac: str) -> Addressed | None:
+    """Return the last message that went, or may have gone, to an address; None where none did."""
+    went = messages.c.address_hmac == address_hmac, messages.c.state.not_in(UNSENT_STATES)
+    row = connection.execute(_ANY.where(*went).order_by(messages.c.local_day.desc()).limit(1)).one_or_none()
+    return None if row is None else Addressed(*row)
 
 
 def store_targets(connection: Connection, targets: Mapping[str, str], *, now: datetime) -> None:

@@ -33,16 +33,20 @@ class Call(NamedTuple):
     body: bytes
 
 
-def store(connection: Connection, call: Call, *, receipts: int, unreadable: int, now: datetime) -> bool:
+def store(
+    connection: Connection, call: Call, *, receipts: int, unreadable: int, now: datetime, keeps_body: bool = True
+) -> bool:
     """Store a call; return whether it is new. Whoever stores the same one meanwhile is waited for.
 
     Parameters
     ----------
     receipts, unreadable : how many parts of it could be read, and how many not
     now : aware
+    keeps_body : whether the body may be looked at later; what people write themselves, and who they are, is not kept
     """
     row = {
         **call._asdict(),
+        "body": call.body if keeps_body else None,
         "digest": _digest(call),
         "received_at": now,
         "receipts": receipts,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from winback.core.answer_words import AnswerWords, load_answer_words
 from winback.core.country_rules import CountryRules, load_country_rules
 from winback.core.send_hours import SendHours, load_send_hours
 from winback.settings import data_directory
@@ -20,12 +21,25 @@ def read_rules(project: Project) -> tuple[SendHours, CountryRules]:
     ConfigError
         With every fault in a file of the project's own.
     """
-
-    def text(name: str) -> tuple[str, str]:
-        own = project.root / "rules" / name
-        file = own if own.is_file() else data_directory() / "rules" / name
-        return file.read_text(encoding="utf-8"), f"rules/{name}"
-
-    hours_text, hours_file = text("quiet_hours.yaml")
-    countries_text, countries_file = text("countries.yaml")
+    hours_text, hours_file = _text(project, "quiet_hours.yaml")
+    countries_text, countries_file = _text(project, "countries.yaml")
     return load_send_hours(hours_text, file=hours_file), load_country_rules(countries_text, file=countries_file)
+
+
+def read_answer_words(project: Project) -> AnswerWords:
+    """Return the words that mean stop, start or help.
+
+    Raises
+    ------
+    ConfigError
+        With every fault in a file of the project's own.
+    """
+    text, file = _text(project, "answer_words.yaml")
+    return load_answer_words(text, file=file)
+
+
+def _text(project: Project, name: str) -> tuple[str, str]:
+    """Return the text of a file of rules, and what it is called."""
+    own = project.root / "rules" / name
+    file = own if own.is_file() else data_directory() / "rules" / name
+    return file.read_text(encoding="utf-8"), f"rules/{name}"

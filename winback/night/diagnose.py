@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from winback.channels.provider_settings import is_loopback
 from winback.channels.registry import keeps_lists
 from winback.errors import ConfigError, WinbackError
-from winback.ledger import cycles, held_steps, queue, switches, vendor_lists
+from winback.ledger import cycles, held_steps, queue, reviews, switches, vendor_lists
 from winback.ledger.engine import check as check_database
 from winback.night.check import check
 from winback.night.exchange_lists import LAST
@@ -69,6 +69,7 @@ def diagnose(root: Path, *, now: datetime) -> list[Finding]:
         "vendor's lists": lambda opened: _vendor_lists(opened, now),
         "red button": _red_button,
         "held steps": _held_steps,
+        "texts to read": _texts_to_read,
         "last night": lambda opened: _last_night(opened, now),
         "unknown messages": _unknown_messages,
     }
@@ -197,6 +198,14 @@ def _held_steps(project: Project) -> str:
     if held:
         said = "; ".join(f"{step.name} ({why})" for step, why in held.items())
         raise _Amiss(f"{said}: look at the texts, then winback resume --step NAME --reason …")
+    return "none"
+
+
+def _texts_to_read(project: Project) -> str:
+    with open_project_ledger(project) as ledger, ledger.reading() as connection:
+        count = reviews.count_open(connection)
+    if count:
+        raise _Amiss(f"{count} may mean stop, and whoever sent them waits: winback review")
     return "none"
 
 

@@ -1,7 +1,8 @@
 """What people chose and answered on the public pages, beside what a plan knows of them otherwise.
 
 In: contacts and steps of a run of buckets. Out: the contacts with the columns the rules ask: is_paused, wants_fewer,
-messages_month, answered_on, and the locale they chose. As columns of the contacts they are part of the plan's hash.
+is_under_review, messages_month, answered_on, and the locale they chose. As columns of the contacts they are part of the
+plan's hash.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pandas as pd
 from winback.core.matching import values_of
 from winback.ledger.engagements import newest_answers
 from winback.ledger.preferences import FEWER_DAYS, preferences_within
+from winback.ledger.reviews import reviewed_within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +59,7 @@ def with_wishes(
     return contacts.assign(
         is_paused=ids.isin(paused),
         wants_fewer=ids.isin(sparing),
+        is_under_review=ids.isin(reviewed_within(connection, low=low, high=high)),
         messages_month=counts,
         answered_on=values_of(ids, pd.Series(answered, dtype="datetime64[us]")),
         locale=_locales(contacts, {one: wish.language for one, wish in wished.items() if wish.language}),

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from winback.night.check import load_programmes
+from winback.night.dated_rules import read_answer_words
 from winback.night.page_texts import PageTexts
 from winback.night.page_theme import theme_css
 from winback.night.pepper import link_keys
@@ -44,6 +45,7 @@ class Site:
     Attributes
     ----------
     programmes : by name, as they were when the pages were started
+    answer_words : what a text means that somebody sends
 
     Raises
     ------
@@ -57,6 +59,7 @@ class Site:
         self.texts = PageTexts(project.root, business=project.config.business.name)
         programmes = load_programmes(project.root)
         self.programmes: Mapping[str, Programme] = {one.programme: one for one in programmes}
+        self.answer_words = read_answer_words(project)
         self.palettes = theme_css(project.root)
         loader = PackageLoader("winback.web", "pages")
         # An undefined name fails here, in a test, and not as a gap on somebody's telephone.

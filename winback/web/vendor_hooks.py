@@ -1,6 +1,7 @@
-"""`/hooks/...`: where vendors call to say what became of messages.
+"""`/hooks/...`: where vendors call to say what became of messages, and what people answered.
 
-In: raw bodies with a signature. Out: 204 once what they say is committed. A repeated call is taken and changes nothing.
+In: raw bodies with a signature. Out: 204, or what to answer a text, once what they say is committed. A repeated call is
+taken and changes nothing.
 Must never happen: anything unsigned that counts, a hook that is open because its key is missing, a call that is
 acknowledged before it is stored.
 """
@@ -14,12 +15,15 @@ from fastapi import APIRouter, HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from winback.channels import sendgrid_mail, twilio_receipts, twilio_texts
+from winback.channels import sendgrid_mail, twilio_answers, twilio_receipts, twilio_texts
+from winback.core.answer_words import Meaning
 from winback.ledger.webhook_calls import Call
+from winback.night.hear_texts import hear_text
 from winback.night.hear_vendors import hear
 
 if TYPE_CHECKING:
     from winback.channels import Receipts
+    from winback.night.hear_texts import Heard
     from winback.web.site import Site
 
 MOST_EVENTS = 5000
@@ -41,6 +45,10 @@ def make_routes(site: Site) -> APIRouter:
     async def twilio_status(request: Request) -> Response:
         return await run_in_threadpool(_hear_twilio_status, site, request, await request.body())
 
+    @routes.post("/hooks/twilio/inbound", summary="Texts that people send, signed", openapi_extra=_SIGNED)
+    async def twilio_inbound(request: Request) -> Response:
+        return await run_in_threadpool(_hear_twilio_text, site, request, await request.body())
+
     return routes
 
 
@@ -58,6 +66,26 @@ def _hear_twilio_status(site: Site, request: Request, body: bytes) -> Response:
     message_id = request.query_params.get("message_id", "")
     told = twilio_receipts.receipts_of(body, message_id=message_id, received_at=site.clock())
     return _take(site, Call("twilio", query, body), told)
+
+
+def _hear_twilio_text(site: Site, request: Request, body: bytes) -> Response:
+    call = Call("twilio", _require_twilio(site, request, body), body)
+    text = twilio_answers.sent_text(body)
+    now = site.clock()
+    today = site.project.business_date(now)
+    heard = hear_text(site.ledger, call, text, words=site.answer_words, now=now, today=today)
+    # Where Twilio has understood the word itself it has answered, too; nobody gets two confirmations.
+    reply = _reply(site, heard) if heard is not None and text is not None and not text.opt_out else ""
+    return Response(twilio_answers.twiml(reply), media_type=twilio_answers.MEDIA_TYPE)
+
+
+def _reply(site: Site, heard: Heard) -> str:
+    """Return what to answer a text: a word that did something is confirmed, a call for help helped."""
+    replies = site.texts.choose(heard.locales).texts["replies"]
+    if heard.meaning is Meaning.START:
+        return str(replies["started"]) if heard.lifted else ""
+    said = {Meaning.STOP: "stopped", Meaning.HELP: "help"}.get(heard.meaning)
+    return str(replies[said]) if said else ""
 
 
 def _require_twilio(site: Site, request: Request, body: bytes) -> str:
