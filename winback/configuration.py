@@ -49,8 +49,8 @@ class Business(_Strict):
 class Source(_Strict):
     """Where rows come from. ``columns`` maps canonical names to the names in the feed."""
 
-    kind: Literal["csv", "parquet", "sql"]
-    """What the feed is. CSV may be gzipped (by name)."""
+    kind: Literal["csv", "parquet", "sql", "segment"]
+    """What the feed is. CSV may be gzipped (by name); `segment`, for events only, is what Segment's webhook brings."""
     path: str | None = None
     """File, or pattern of files, relative to the project (csv, parquet)."""
     url_env: str | None = None
@@ -75,10 +75,21 @@ class Source(_Strict):
         if self.kind == "sql" and not (self.url_env and self.query):
             message = "a source of kind sql needs url_env and query"
             raise ValueError(message)
-        if self.kind != "sql" and not self.path:
+        if self.kind not in {"sql", "segment"} and not self.path:
             message = f"a source of kind {self.kind} needs path"
             raise ValueError(message)
         return self
+
+
+def _file_or_query(source: Source) -> Source:
+    """Refuse a source of people that nobody can read as a whole."""
+    if source.kind == "segment":
+        message = "a source of kind segment brings events only: expected csv, parquet or sql"
+        raise ValueError(message)
+    return source
+
+
+PeopleSource = Annotated[Source, AfterValidator(_file_or_query)]
 
 
 class EventSource(Source):
@@ -96,14 +107,32 @@ class EventSource(Source):
     """Whether rows are only ever added, or the feed is the whole truth (changes correct, absence deletes)."""
     max_staleness_hours: float | None = Field(default=26, gt=0)
     """How old the newest event may be before the programmes that need this source are held."""
+    events: dict[Annotated[str, Field(min_length=1)], Name] = {}
+    """Name of a Segment event -> the behaviour it is (segment); an event that is not named here is not kept."""
+
+    @property
+    def delivers(self) -> frozenset[str]:
+        """The behaviours it may deliver, as far as that was declared; none means any."""
+        return frozenset({self.behaviour} if self.behaviour else self.events.values())
+
+    @model_validator(mode="after")
+    def _told_or_read(self) -> EventSource:
+        is_segment = self.kind == "segment"
+        if is_segment != bool(self.events):
+            message = "a source of kind segment needs events, and no other has them"
+            raise ValueError(message)
+        if is_segment and (self.path or self.query or self.columns or self.behaviour or self.mode != "append"):
+            message = "a source of kind segment takes no path, query, columns, behaviour or mode"
+            raise ValueError(message)
+        return self
 
 
 class Sources(_Strict):
     """The three kinds of feed."""
 
-    contacts: Source
+    contacts: PeopleSource
     """Everybody you may know: one row a customer, the whole list each time."""
-    consents: Source
+    consents: PeopleSource
     """Who agreed to what, when: one row an act."""
     events: list[EventSource] = Field(min_length=1)
     """What customers did."""
@@ -116,7 +145,15 @@ class Sources(_Strict):
         if twice or reserved:
             message = f"event source names must differ, and not be contacts or consents: {', '.join(twice + reserved)}"
             raise ValueError(message)
+        if [source.kind for source in self.events].count("segment") > 1:
+            message = "there is one webhook for Segment: name all its events in one source"
+            raise ValueError(message)
         return self
+
+    @property
+    def segment(self) -> EventSource | None:
+        """The source that Segment's webhook fills, or None."""
+        return next((source for source in self.events if source.kind == "segment"), None)
 
 
 class EmailChannel(_Strict):

@@ -85,14 +85,14 @@ def fit_together(file: str, programme: Programme, config: Configuration, *, line
             for channel in step.channels
             if getattr(config.channels, channel) is None
         ]
-    delivered = {source.behaviour for source in config.sources.events}
+    delivers = [source.delivers for source in config.sources.events]
+    delivered = frozenset[str]().union(*delivers)
     counted = programme.trigger.behaviours
     # A source without a fixed behaviour names it in each row and may deliver any.
-    if None not in delivered and not delivered & set(counted):
+    if all(delivers) and not delivered & set(counted):
         path = ("trigger", "behaviours")
-        known = sorted(name for name in delivered if name)
         what = f"no source delivers {', '.join(map(repr, counted))}, so this programme would never see anybody"
-        faults.append(Fault(file, lines.get(path, 1), dotted(path), what + nearest(counted[0], known)))
+        faults.append(Fault(file, lines.get(path, 1), dotted(path), what + nearest(counted[0], sorted(delivered))))
     return faults
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from winback.channels.provider_settings import is_loopback
 from winback.channels.registry import keeps_lists
+from winback.channels.segment_calls import SHARED_SECRET as SEGMENT_SECRET
 from winback.errors import ConfigError, WinbackError
 from winback.ledger import cycles, held_steps, queue, reviews, switches, vendor_lists
 from winback.ledger.engine import check as check_database
@@ -129,6 +130,9 @@ def _sources(project: Project) -> str:
         if source.kind == "sql":
             if source.url_env and not project.environment.get(source.url_env):
                 missing.append(f"{name}: the variable {source.url_env} is not set")
+        elif source.kind == "segment":
+            if not project.environment.get(SEGMENT_SECRET):
+                missing.append(f"{name}: the variable {SEGMENT_SECRET} is not set")
         elif not any(project.root.glob(str(source.path))):
             missing.append(f"{name}: no file {source.path}")
     if missing:

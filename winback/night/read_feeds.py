@@ -92,6 +92,7 @@ class Pass:
     also : names the reading depends on besides the source's settings
     day_begins_at, day_end_at : of the business day the night is about
     now : the present instant
+    heard : reads what a webhook brought, for a source that is no file and no query
     """
 
     name: str
@@ -102,6 +103,7 @@ class Pass:
     day_begins_at: datetime
     day_end_at: datetime
     now: datetime
+    heard: Callable[[Ask], Reading] | None = None
 
     @property
     def settings(self) -> str:
@@ -133,6 +135,8 @@ class Pass:
             mark=self.usable_mark(),
             may_resume=may_resume,
         )
+        if self.heard is not None:
+            return self.heard(ask)
         return catalogue.open_feed(ask, self.source, root=self.project.root, environment=self.project.environment)
 
 

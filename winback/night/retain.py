@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from winback.ledger import retention, webhook_calls
+from winback.ledger import heard_events, retention, webhook_calls
 
 if TYPE_CHECKING:
     from datetime import date
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 CALLS_DAYS = 30
 """So long the bodies of vendors' calls are kept: people's addresses stand in them."""
+HEARD_DAYS = 90
+"""So long what a webhook brought is kept: the activity store has had it since the night after."""
 
 
 def retain(project: Project, ledger: Ledger, *, as_of: date) -> dict[str, int]:
@@ -27,13 +29,14 @@ def retain(project: Project, ledger: Ledger, *, as_of: date) -> dict[str, int]:
 
     Returns
     -------
-    rows: ``facts`` emptied, ``decisions`` deleted, ``quarantine`` deleted, ``webhook_bodies`` emptied
+    rows: ``facts`` emptied, ``decisions`` deleted, ``quarantine`` deleted, ``webhook_bodies`` emptied, ``heard_events``
+    deleted
     """
     kept = project.config.retention
     with ledger.reading() as connection:
         emptied = retention.nights_before(connection, as_of - timedelta(days=kept.facts_days))
         deleted = retention.nights_before(connection, as_of - timedelta(days=kept.decisions_days))
-    counts = {"facts": 0, "decisions": 0, "quarantine": 0, "webhook_bodies": 0}
+    counts = {"facts": 0, "decisions": 0, "quarantine": 0, "webhook_bodies": 0, "heard_events": 0}
     for night in deleted:
         with ledger.writing() as connection:
             counts["decisions"] += retention.drop_decisions(connection, night)
@@ -42,7 +45,8 @@ def retain(project: Project, ledger: Ledger, *, as_of: date) -> dict[str, int]:
             counts["facts"] += retention.empty_facts(connection, night)
     with ledger.writing() as connection:
         counts["quarantine"] = retention.drop_quarantine(connection, as_of - timedelta(days=kept.quarantine_days))
-    first_kept = datetime.combine(as_of - timedelta(days=CALLS_DAYS), time(), UTC)
+    midnight = datetime.combine(as_of, time(), UTC)
     with ledger.writing() as connection:
-        counts["webhook_bodies"] = webhook_calls.empty_bodies(connection, before=first_kept)
+        counts["webhook_bodies"] = webhook_calls.empty_bodies(connection, before=midnight - timedelta(days=CALLS_DAYS))
+        counts["heard_events"] = heard_events.drop(connection, before=midnight - timedelta(days=HEARD_DAYS))
     return counts

@@ -120,8 +120,8 @@ class Work:
     def behaviours(self) -> set[str]:
         """Every behaviour the source is known to deliver."""
         found = set(self.mark.get("behaviours", ()) if self.mark else ())
-        if isinstance(self.source, EventSource) and self.source.behaviour:
-            found.add(self.source.behaviour)
+        if isinstance(self.source, EventSource):
+            found |= self.source.delivers
         if self.feed is not None and self.feed.events is not None:
             found |= set(pc.unique(self.feed.events["behaviour"]).to_pylist())
         return found

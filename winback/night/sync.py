@@ -29,6 +29,7 @@ from winback.night.judge_feeds import accepted_holds, judge_feed
 from winback.night.notice import notice_returns
 from winback.night.opening import be_silent
 from winback.night.read_feeds import PLACE, Pass, read_consents, read_contacts, read_events
+from winback.night.read_heard import read_heard
 from winback.night.source_accounts import Synced, Work, account
 from winback.sources.catalogue import reads_since
 
@@ -113,7 +114,7 @@ def _known_behaviours(project: Project) -> list[str]:
         for _, programme in found
         for name in (*programme.trigger.behaviours, *programme.trigger.weak, *programme.return_behaviours)
     }
-    declared = {source.behaviour for source in project.config.sources.events if source.behaviour}
+    declared = {name for source in project.config.sources.events for name in source.delivers}
     return sorted(STANDARD_BEHAVIOURS | named | declared)
 
 
@@ -141,6 +142,7 @@ def _read(work: Work, project: Project, ledger: Ledger, *, as_of: date, now: dat
         day_begins_at=datetime.combine(as_of, time(), tzinfo=project.zone),
         day_end_at=day_ends_at(as_of, project.zone),
         now=now,
+        heard=partial(read_heard, ledger) if work.source.kind == "segment" else None,
     )
     try:
         if is_events:

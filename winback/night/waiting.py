@@ -28,8 +28,8 @@ UNREAD = "unread"
 
 def held_programmes(night: Night) -> tuple[list[str], list[dict[str, str]]]:
     """Return the programmes that must wait, and the sources that hold them: name, kind, detail."""
-    sources: dict[str, str | None] = dict.fromkeys(PEOPLE)
-    sources |= {source.name: source.behaviour for source in night.project.config.sources.events}
+    sources: dict[str, Collection[str]] = dict.fromkeys(PEOPLE, ())
+    sources |= {source.name: source.delivers for source in night.project.config.sources.events}
     with night.ledger.reading() as connection:
         today = {load.source: load for load in loads.loads_on(connection, night.as_of)}
         held = {}
@@ -73,7 +73,7 @@ def missing_behaviours(held: Mapping[str, Collection[str]]) -> frozenset[str] | 
 
 def sources_of(connection: Connection, project: Project, programmes: Iterable[Programme]) -> dict[str, frozenset[str]]:
     """Return for each programme the sources it would decide wrongly without; its own and those that may deliver any."""
-    delivered = {one.name: _behaviours(connection, one.name, one.behaviour) for one in project.config.sources.events}
+    delivered = {one.name: _behaviours(connection, one.name, one.delivers) for one in project.config.sources.events}
     return {
         programme.programme: frozenset(
             {*PEOPLE} | {name for name, given in delivered.items() if not given or given & _behaviours_of(programme)}
@@ -84,17 +84,17 @@ def sources_of(connection: Connection, project: Project, programmes: Iterable[Pr
 
 def may_learn(night: Night, behaviours: Collection[str]) -> set[str]:
     """Return the behaviours no source of which is held tonight: what the others do is no ground for a week's fit."""
-    sources = {source.name: source.behaviour for source in night.project.config.sources.events}
+    sources = {source.name: source.delivers for source in night.project.config.sources.events}
     with night.ledger.reading() as connection:
         held = [load.source for load in loads.loads_on(connection, night.as_of) if load.held and load.source in sources]
         missing = missing_behaviours({name: _behaviours(connection, name, sources[name]) for name in held})
     return set() if missing is None else set(behaviours) - missing
 
 
-def _behaviours(connection: Connection, source: str, behaviour: str | None) -> set[str]:
+def _behaviours(connection: Connection, source: str, declared: Collection[str]) -> set[str]:
     """Return every behaviour a source delivers, as far as it is known; nothing where it was never read."""
-    if behaviour is not None:
-        return {behaviour}
+    if declared:
+        return set(declared)
     mark = loads.newest_watermark(connection, source)
     return set(json.loads(mark).get("behaviours", ())) if mark else set()
 

@@ -1,4 +1,4 @@
-"""`/hooks/...`: where vendors call to say what became of messages, and what people answered.
+"""`/hooks/...`: where vendors call to say what became of messages, what people answered and what customers did.
 
 In: raw bodies with a signature. Out: 204, or what to answer a text, once what they say is committed. A repeated call is
 taken and changes nothing.
@@ -15,9 +15,10 @@ from fastapi import APIRouter, HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from winback.channels import sendgrid_mail, twilio_answers, twilio_receipts, twilio_texts
+from winback.channels import segment_calls, sendgrid_mail, twilio_answers, twilio_receipts, twilio_texts
 from winback.core.answer_words import Meaning
 from winback.ledger.webhook_calls import Call
+from winback.night.hear_events import hear_events
 from winback.night.hear_texts import hear_text
 from winback.night.hear_vendors import hear
 
@@ -48,6 +49,10 @@ def make_routes(site: Site) -> APIRouter:
     @routes.post("/hooks/twilio/inbound", summary="Texts that people send, signed", openapi_extra=_SIGNED)
     async def twilio_inbound(request: Request) -> Response:
         return await run_in_threadpool(_hear_twilio_text, site, request, await request.body())
+
+    @routes.post("/hooks/segment", status_code=204, summary="What customers do, signed", openapi_extra=_SIGNED)
+    async def segment(request: Request) -> Response:
+        return await run_in_threadpool(_hear_segment, site, request, await request.body())
 
     return routes
 
@@ -86,6 +91,24 @@ def _reply(site: Site, heard: Heard) -> str:
         return str(replies["started"]) if heard.lifted else ""
     said = {Meaning.STOP: "stopped", Meaning.HELP: "help"}.get(heard.meaning)
     return str(replies[said]) if said else ""
+
+
+def _hear_segment(site: Site, request: Request, body: bytes) -> Response:
+    secret = _key(site, segment_calls.SHARED_SECRET, request)
+    signature = request.headers.get(segment_calls.SIGNATURE_HEADER)
+    if not segment_calls.signature_holds(body, signature=signature, secret=secret):
+        raise HTTPException(403)
+    source = site.project.config.sources.segment
+    told = segment_calls.told_by(body, behaviours=source.events if source else {})
+    if told.size > MOST_EVENTS:
+        raise HTTPException(413)
+    now = site.clock()
+    call = Call("segment", "", body)
+    name = source.name if source else None
+    hear_events(site.ledger, call, told, source=name, now=now, today=site.project.business_date(now))
+    if told.garbage:
+        _LOG.warning("a signed call of %s held %d parts that could not be read", call.vendor, told.garbage)
+    return Response(status_code=204)
 
 
 def _require_twilio(site: Site, request: Request, body: bytes) -> str:
