@@ -139,7 +139,8 @@ def free_port() -> int:
 def served(project: Project):
     """Yield (process, address) of `winback serve` on a project, and end it."""
     port = free_port()
-    command = [sys.executable, "-m", "winback", "--project", str(project.root), "serve", "--public-port", str(port)]
+    command = [sys.executable, "-m", "winback", "--project", str(project.root), "serve"]
+    command += ["--public-port", str(port), "--operator-port", "0"]
     environment = {**os.environ, **project.environment, "PYTHONPATH": str(CHECKOUT)}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     address = f"http://127.0.0.1:{port}"

@@ -32,8 +32,9 @@ def test_the_sender_needs_neither_prefect_nor_pandas():
     assert not loaded("import winback.night.deliver") & {"prefect", "pandas"}
 
 
-def test_the_public_pages_need_neither_prefect_nor_pandas():
-    assert not loaded("import winback.web.public_app, winback.web.http_server") & {"prefect", "pandas"}
+def test_the_pages_need_neither_prefect_nor_pandas():
+    modules = "winback.web.public_app, winback.web.operator_app, winback.web.http_server"
+    assert not loaded(f"import {modules}") & {"prefect", "pandas"}
 
 
 def test_the_local_outbox_needs_no_vendors_package():

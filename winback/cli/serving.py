@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, validators
@@ -11,6 +12,8 @@ from winback.cli.console import Answer, session
 if TYPE_CHECKING:
     from cyclopts import App
 
+    from winback.settings import Project
+
 Port = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65535))]
 
 
@@ -19,8 +22,10 @@ def register(app: App) -> None:
     app.command(serve)
 
 
-def serve(*, public_port: Port = 8400, host: str = "127.0.0.1") -> Answer:
-    """Serve the public pages: links, landing pages, unsubscribe, preferences.
+def serve(
+    *, public_port: Port = 8400, operator_port: Port = 8401, host: str = "127.0.0.1", operator: bool = True
+) -> Answer:
+    """Serve the public pages that messages lead to, and the operator pages, which listen on this machine alone.
 
     SIGTERM and Ctrl-C end it; requests under way are finished.
 
@@ -28,28 +33,54 @@ def serve(*, public_port: Port = 8400, host: str = "127.0.0.1") -> Answer:
     ----------
     public_port
         Where the public pages listen; 0 takes a free port.
+    operator_port
+        Where the operator pages listen, on 127.0.0.1 whatever the host; 0 takes a free port.
     host
-        The address they listen on; the usual one is this machine alone. Put a proxy that speaks https before any other.
+        The address the public pages listen on; the usual one is this machine alone. Put a proxy that speaks https
+        before any other.
+    operator
+        Whether the operator pages are served at all.
     """
     import os
 
     from winback.cli.console import say
     from winback.night.pepper import open_project_ledger
     from winback.settings import wall_clock
-    from winback.web.http_server import Served
+    from winback.web.http_server import LOOPBACK, Served
     from winback.web.http_server import serve as serve_apps
+    from winback.web.operator_app import make_operator_app
     from winback.web.public_app import make_public_app
+    from winback.web.request_counts import RequestCounts
 
     os.umask(0o077)
     project = session().project()
     addresses: dict[str, str] = {}
+    counts = RequestCounts()
 
     def ready(listening: dict[str, str]) -> None:
         addresses.update(listening)
-        say("\n".join(f"{name} pages: {address}" for name, address in listening.items()))
+        lines = [f"{name} pages: {address}" for name, address in listening.items()]
+        say("\n".join([*lines, *_how_to_log_in(project, listening.get("operator"))]))
 
     with open_project_ledger(project) as ledger:
-        public = make_public_app(project, ledger, clock=wall_clock)
-        proxies = project.config.web.trusted_proxies
-        serve_apps([Served("public", public, host, public_port, proxies)], ready=ready)
+        public = counts.watch(make_public_app(project, ledger, clock=wall_clock), name="public")
+        apps = [Served("public", public, host, public_port, project.config.web.trusted_proxies)]
+        if operator:
+            pages = make_operator_app(project, ledger, clock=wall_clock, counts=counts)
+            apps.append(Served("operator", counts.watch(pages, name="operator"), LOOPBACK, operator_port))
+        serve_apps(apps, ready=ready)
     return Answer(data=addresses, words="Stopped; what was under way is finished.")
+
+
+def _how_to_log_in(project: Project, address: str | None) -> list[str]:
+    """Return where the token of the operator pages lies; a person at a terminal gets it as a link.
+
+    What is no terminal may be a log, and a log is read by more people than a token is meant for.
+    """
+    from winback.web.operator_sessions import operator_token, token_file
+
+    if address is None:
+        return []
+    if not sys.stderr.isatty():
+        return [f"log in to the operator pages with the token in {token_file(project)}"]
+    return [f"log in to the operator pages: {address}/log-in?token={operator_token(project).decode()}"]

@@ -32,13 +32,22 @@ def read_pepper(project: Project) -> bytes:
         return given.encode()
     file = project.var / "pepper"
     try:
-        return _read_or_make(file)
+        return read_or_make(file)
     except OSError as problem:
         what = f"{file} cannot be used: {problem}. It keys the suppression list; set WINBACK_PEPPER or mend the file."
         raise StoreUnavailable(what) from problem
 
 
-def _read_or_make(file: Path) -> bytes:
+def read_or_make(file: Path) -> bytes:
+    """Return the secret in a file that only its owner can read; one that is not there is made.
+
+    Raises
+    ------
+    StoreUnavailable
+        If others can read it.
+    OSError
+        If it cannot be read or written.
+    """
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
