@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import duckdb
 
 from bench.__main__ import KIB_PER_MIB
-from winback.night.explain import list_decisions
 from winback.night.pepper import open_project_ledger
+from winback.night.tabulate import list_decisions
 from winback.sample.made_project import made_project
 from winback.sample.nights import delivered
 from winback.sample.shop import play

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from winback.core.buckets import buckets
-from winback.ledger import cycles, diary, verdicts
+from winback.ledger import cycles, decided, diary, stored_plans, verdicts
 
 NIGHT, NOW = rows.NIGHT, rows.NOW
 NEXT = NIGHT + timedelta(days=1)
@@ -156,33 +156,35 @@ def test_a_shard_is_marked_once_in_the_transaction_that_wrote_it(ledger):
 
 def _save(ledger, plan_hash: str, created_at=NOW, summary: str = "{}") -> bool:
     with ledger.writing() as connection:
-        return verdicts.save_plan(connection, plan_hash=plan_hash, as_of=NIGHT, created_at=created_at, summary=summary)
+        return stored_plans.save_plan(
+            connection, plan_hash=plan_hash, as_of=NIGHT, created_at=created_at, summary=summary
+        )
 
 
 def test_a_plan_is_stored_once_and_read_back(ledger):
     assert _save(ledger, "p", summary='{"send": 3}')
     assert not _save(ledger, "p", summary='{"send": 4}')
     with ledger.reading() as connection:
-        plan = verdicts.read_plan(connection, "p")
+        plan = stored_plans.read_plan(connection, "p")
         assert (plan.as_of, plan.created_at, plan.summary, plan.approved_at) == (NIGHT, NOW, '{"send": 3}', None)
-        assert verdicts.read_plan(connection, "unknown") is None
+        assert stored_plans.read_plan(connection, "unknown") is None
 
 
 def test_the_plans_of_a_night_in_the_order_they_were_made(ledger):
     _save(ledger, "b", NOW + timedelta(minutes=1))
     _save(ledger, "z")
     with ledger.reading() as connection:
-        assert [plan.plan_hash for plan in verdicts.read_plans(connection, as_of=NIGHT)] == ["z", "b"]
-        assert verdicts.read_plans(connection, as_of=NEXT) == []
+        assert [plan.plan_hash for plan in stored_plans.read_plans(connection, as_of=NIGHT)] == ["z", "b"]
+        assert stored_plans.read_plans(connection, as_of=NEXT) == []
 
 
 def test_a_plan_is_approved_once_in_somebodys_name(ledger):
     _save(ledger, "p")
     with ledger.writing() as connection:
-        assert verdicts.approve_plan(connection, "p", at=NOW, by="ann")
-        assert not verdicts.approve_plan(connection, "p", at=NOW, by="bob")
-        assert not verdicts.approve_plan(connection, "unknown", at=NOW, by="bob")
-        plan = verdicts.read_plan(connection, "p")
+        assert stored_plans.approve_plan(connection, "p", at=NOW, by="ann")
+        assert not stored_plans.approve_plan(connection, "p", at=NOW, by="bob")
+        assert not stored_plans.approve_plan(connection, "unknown", at=NOW, by="bob")
+        plan = stored_plans.read_plan(connection, "p")
         entries = diary.read_entries(connection, subject="p")
     assert (plan.approved_at, plan.approved_by) == (NOW, "ann")
     assert [(entry.action, entry.actor) for entry in entries] == [("approve", "ann")]
@@ -243,16 +245,16 @@ def test_the_history_of_one_customer_over_the_nights(ledger):
     for night in nights:
         _decide(ledger, "a", "b", as_of=pd.Timestamp(night))
     with ledger.reading() as connection:
-        found = verdicts.read_history(connection, "a")
-        assert connection.scalars(verdicts.decided_days()).all() == nights
-        assert verdicts.read_history(connection, "nobody").empty
-    assert found["as_of"].dt.date.tolist() == nights
-    assert set(found["customer_id"]) == {"a"}
+        found = decided.read_history(connection, "a")
+        assert connection.scalars(decided.decided_days()).all() == nights
+        assert decided.read_history(connection, "nobody") == []
+    assert [row["as_of"] for row in found] == nights
+    assert {row["customer_id"] for row in found} == {"a"}
 
 
 def test_a_night_without_decisions_has_no_days(ledger):
     with ledger.reading() as connection:
-        assert connection.scalars(verdicts.decided_days()).all() == []
+        assert connection.scalars(decided.decided_days()).all() == []
 
 
 def test_only_decisions_that_changed_nothing_can_be_withdrawn(ledger):

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from winback.core.buckets import buckets
 from winback.core.reasons import Reason
-from winback.ledger import keys, people, people_tables, refusals
+from winback.ledger import contact_rows, keys, people, people_tables, refusals
 from winback.ledger.refusals import Act, Target
 
 PEPPER, NIGHT, NOW, EARLIER = rows.PEPPER, rows.NIGHT, rows.NOW, rows.EARLIER
@@ -136,12 +136,18 @@ def test_one_contact_the_counts_and_who_lives_at_an_address(ledger):
     _replace(ledger, rows.contacts("a", "b", "c", email_key=["x@y.z", "x@y.z", None], phone=["+331", None, None]))
     _replace(ledger, rows.contacts("a", "b", email_key=["x@y.z", "x@y.z"], phone=["+331", None]), NEXT)
     with ledger.reading() as connection:
-        assert people.read_contact(connection, "a")["first_name"] == "First a"
-        assert people.read_contact(connection, "nobody") is None
-        assert people.customers_at(connection, "x@y.z", pepper=PEPPER) == ["a", "b"]
-        assert people.customers_at(connection, "+331", pepper=PEPPER) == ["a"]
-        assert people.customers_at(connection, "n@y.z", pepper=PEPPER) == []
-        assert people.count_contacts(connection) == {"present": 2, "removed": 1, "email": 2, "sms": 1, "whatsapp": 1}
+        assert contact_rows.read_contact(connection, "a")["first_name"] == "First a"
+        assert contact_rows.read_contact(connection, "nobody") is None
+        assert contact_rows.customers_at(connection, "x@y.z", pepper=PEPPER) == ["a", "b"]
+        assert contact_rows.customers_at(connection, "+331", pepper=PEPPER) == ["a"]
+        assert contact_rows.customers_at(connection, "n@y.z", pepper=PEPPER) == []
+        assert contact_rows.count_contacts(connection) == {
+            "present": 2,
+            "removed": 1,
+            "email": 2,
+            "sms": 1,
+            "whatsapp": 1,
+        }
 
 
 def test_the_numbers_of_those_who_are_there_are_read_with_what_is_known_of_them(ledger):

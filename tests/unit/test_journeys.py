@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from decision_world import CYCLES, STEPS, World, frame, people, programme, steps
 
-from winback.core import journeys
+from winback.core import cycle_states, journeys
 
 DAY_0 = date(2026, 1, 1)
 
@@ -52,7 +52,7 @@ class Walk:
         """Play the night of a day and write what follows from it."""
         row = self.at(number)
         key = {"programme": "winback", "customer_id": "a", "cycle_no": row["cycle_no"]}
-        if row["cycle_state"] == journeys.OPENING:
+        if row["cycle_state"] == cycle_states.OPENING:
             stored = {name: row[name] for name in ("opened_on", "lapsed_on", "anchored_on", "step_offsets")}
             self.cycles.append({**key, **stored, "arm": self.arm, "threshold_days": row["cycle_threshold_days"]})
         if row["close_reason"]:
@@ -80,7 +80,7 @@ class Walk:
 
     def _next_day(self, row: pd.Series, number: int) -> int:
         """Return the next day on which this contact's row can change; the very next one after any event."""
-        if row["is_step_due"] or row["close_reason"] or row["cycle_state"] == journeys.OPENING:
+        if row["is_step_due"] or row["close_reason"] or row["cycle_state"] == cycle_states.OPENING:
             return number + 1
         ahead = [row[name] for name in ("step_due_on", "ends_on", "lapsed_on")] + [
             pd.Timestamp(day["last_on"]) for day in self.days

@@ -45,7 +45,7 @@ def decisions(*, as_of: date | None = None, style: Style = None) -> Answer:
     style
         csv (default) or json, on standard output.
     """
-    from winback.night.explain import list_decisions
+    from winback.night.tabulate import list_decisions
 
     project = session().project()
     return _rows_answer(list_decisions(project, as_of=session().day(project, as_of)), style)
@@ -68,7 +68,7 @@ def messages(
     style
         csv (default) or json, on standard output.
     """
-    from winback.night.explain import list_messages
+    from winback.night.tabulate import list_messages
 
     project = session().project()
     day = session().day(project, as_of) if as_of is not None else None

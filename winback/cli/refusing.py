@@ -48,7 +48,7 @@ def forget(customer: str) -> Answer:
     customer
         The customer's id.
     """
-    from winback.night.refuse import forget as erase
+    from winback.night.forget import forget as erase
 
     result = erase(session().project(), customer, actor=session().actor, now=session().started_at)
     return Answer(data=result, words="Erased. A keyed hash of each address stays on the suppression list.")

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from winback.core import hold_out, journeys, permission, segments, send_window, slots
+from winback.core.cycle_states import ENDED, OPEN, OPENING, RETURNED
 from winback.core.decision_rules import FACTS
 from winback.core.matching import named, places, rows_at
 
@@ -255,7 +256,7 @@ def _arm_facts(
     contacts: pd.DataFrame, walks: pd.DataFrame, *, programme: Programme, night: Night, eligible: int
 ) -> dict[str, object]:
     """Return the arm of everybody who is on a ladder or about to start one; nobody else has one."""
-    on_ladder = walks["cycle_state"].isin([journeys.OPENING, journeys.OPEN, journeys.RETURNED, journeys.ENDED])
+    on_ladder = walks["cycle_state"].isin([OPENING, OPEN, RETURNED, ENDED])
     arms = np.full(len(contacts), "", dtype=object)
     arms[on_ladder] = hold_out.assign(
         contacts.loc[on_ladder, "customer_id"],

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from winback.core.journeys import ENDED, OPEN, OPENING, RETURNED, TOUCHED
+from winback.core.cycle_states import ENDED, OPEN, OPENING, RETURNED, TOUCHED
 from winback.core.reasons import Reason
 
 if TYPE_CHECKING:
@@ -56,6 +56,12 @@ FACTS: dict[str, str] = {
     "value": "number",
 }  # fmt: skip
 """Every fact a decision is made of and stored with, and its kind."""
+
+COLUMNS = (
+    "customer_id", "as_of", "programme", "segment", "behaviour", "silence_days", "threshold_days",
+    "return_probability", "step", "channel", "arm", "action", "reason", "policy_hash",
+)  # fmt: skip
+"""The public columns of a decision, in the order of INTERFACE."""
 
 
 class Rule(NamedTuple):

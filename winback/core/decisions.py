@@ -15,8 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from winback.core import journeys
-from winback.core.decision_rules import FACTS, RULES
+from winback.core import cycle_states
+from winback.core.decision_rules import COLUMNS, FACTS, RULES
 from winback.core.matching import named
 from winback.core.reasons import Action, Reason
 
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-COLUMNS = (
-    "customer_id", "as_of", "programme", "segment", "behaviour", "silence_days", "threshold_days",
-    "return_probability", "step", "channel", "arm", "action", "reason", "policy_hash",
-)  # fmt: skip
-"""The public columns of a decision, in the order of INTERFACE."""
 CHANGING = (
     "programme", "customer_id", "cycle_no", "bucket", "as_of", "action", "reason", "cycle_state", "lapsed_on",
     "anchored_on", "arm", "cycle_threshold_days", "step_offsets", "policy_hash", "close_reason", "step", "channel",
@@ -118,13 +113,13 @@ def changes(decided: pd.DataFrame) -> Changes:
     decided : :data:`CHANGING`
     """
     reason = decided["reason"]
-    opening = decided["cycle_state"] == journeys.OPENING
+    opening = decided["cycle_state"] == cycle_states.OPENING
     opens = decided[opening & reason.isin([one.value for one in _DEFERRED_AFTER_OPENING])]
     openings = opens.assign(
         opened_on=opens["as_of"], threshold_days=opens["cycle_threshold_days"], cycle_no=_whole(opens["cycle_no"])
     )
-    ended = (decided["cycle_state"] == journeys.ENDED) & reason.isin([one.value for one in _CLOSING])
-    closes = decided[(decided["cycle_state"] == journeys.RETURNED) | ended]
+    ended = (decided["cycle_state"] == cycle_states.ENDED) & reason.isin([one.value for one in _CLOSING])
+    closes = decided[(decided["cycle_state"] == cycle_states.RETURNED) | ended]
     taken = decided[decided["action"].isin([Action.SEND.value, Action.HOLD_OUT.value])]
     sunset = decided[decided["action"] == Action.SUNSET.value]
     key = ["programme", "customer_id", "cycle_no"]

@@ -14,6 +14,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from winback.core.cycle_states import (
+    ENDED,
+    LADDER_ENDED,
+    LADDER_MISSED,
+    NONE,
+    OPEN,
+    OPENING,
+    RETURNED,
+    TOUCHED,
+)
 from winback.core.hold_out import TREATED
 from winback.core.matching import first_name, is_among, named, places, rows_at, values_of
 
@@ -26,8 +36,6 @@ if TYPE_CHECKING:
 
     from winback.core.policy import Programme
 
-NONE, OPENING, OPEN, RETURNED, ENDED = "none", "opening", "open", "returned", "ended"
-LADDER_ENDED, LADDER_MISSED, TOUCHED = "ladder_ended", "ladder_missed", "touched"
 CYCLE_YEAR_DAYS = 365
 
 _State = dict[str, Any]

@@ -13,12 +13,12 @@ from sqlalchemy import or_, select
 from winback.core.reasons import Reason
 from winback.ledger import diary, keys, reviews, webhook_calls
 from winback.ledger.connections import new_insert
+from winback.ledger.decided import decided_days
 from winback.ledger.inbound_tables import heard_events
 from winback.ledger.message_tables import attempts, messages, receipts
 from winback.ledger.night_tables import cycles, decisions, quarantine, steps
 from winback.ledger.people_tables import consents, contacts, signs_of_life, suppressions
 from winback.ledger.public_tables import engagements, preferences
-from winback.ledger.verdicts import decided_days
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

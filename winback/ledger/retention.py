@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from winback.ledger.decided import decided_days
 from winback.ledger.night_tables import decisions, quarantine
-from winback.ledger.verdicts import decided_days
 
 if TYPE_CHECKING:
     from datetime import date

@@ -5,37 +5,25 @@ Everything here may be written any number of times: what is there already stays 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 from sqlalchemy import func, select
 
 from winback.core.buckets import BUCKETS, buckets
 from winback.core.reasons import Action, Reason
-from winback.ledger import bulk, diary, keys
-from winback.ledger.connections import insert_counted, new_insert
+from winback.ledger import bulk, keys
 from winback.ledger.message_tables import messages
-from winback.ledger.night_tables import decisions, plans
+from winback.ledger.night_tables import decisions
 from winback.ledger.queue import MessageState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import date, datetime
+    from datetime import date
 
-    from sqlalchemy import Connection, Select
+    from sqlalchemy import Connection
 
 _RECENT = ("message_id", "programme", "customer_id", "cycle", "step", "channel", "state", "address_hmac", "local_day")
-
-
-class Plan(NamedTuple):
-    """A stored plan; ``summary`` is JSON."""
-
-    plan_hash: str
-    as_of: date
-    created_at: datetime
-    approved_at: datetime | None
-    approved_by: str | None
-    summary: str
 
 
 class Queued(NamedTuple):
@@ -47,33 +35,6 @@ class Queued(NamedTuple):
     new: int
     repeated: int
     same_address: int
-
-
-def save_plan(connection: Connection, *, plan_hash: str, as_of: date, created_at: datetime, summary: str) -> bool:
-    """Store a plan; return False when it was stored before."""
-    values = {"plan_hash": plan_hash, "as_of": as_of, "created_at": created_at, "summary": summary}
-    return bool(insert_counted(connection, new_insert(connection, plans).values(values).on_conflict_do_nothing()))
-
-
-def read_plan(connection: Connection, plan_hash: str) -> Plan | None:
-    """Return a plan, or None."""
-    row = connection.execute(_plans().where(plans.c.plan_hash == plan_hash)).one_or_none()
-    return None if row is None else Plan(*row)
-
-
-def read_plans(connection: Connection, *, as_of: date) -> list[Plan]:
-    """Return the plans of a night, the newest last."""
-    order = plans.c.created_at, plans.c.plan_hash
-    return [Plan(*row) for row in connection.execute(_plans().where(plans.c.as_of == as_of).order_by(*order))]
-
-
-def approve_plan(connection: Connection, plan_hash: str, *, at: datetime, by: str) -> bool:
-    """Note who agreed to a plan, once; return False when there is no such plan or it was approved before."""
-    change = plans.update().where(plans.c.plan_hash == plan_hash, plans.c.approved_at.is_(None))
-    done = bool(connection.execute(change.values(approved_at=at, approved_by=by)).rowcount)
-    if done:
-        diary.record(connection, at=at, actor=by, action="approve", subject=plan_hash)
-    return done
 
 
 def write_decisions(connection: Connection, frame: pd.DataFrame) -> int:
@@ -117,25 +78,11 @@ def read_decisions(
     return bulk.read_frame(connection, query)
 
 
-def read_history(connection: Connection, customer_id: str) -> pd.DataFrame:
-    """Return all decisions ever taken about one customer, the oldest first."""
-    where = decisions.c.customer_id == customer_id, decisions.c.as_of.in_(decided_days())
-    return bulk.read_frame(connection, select(decisions).where(*where).order_by(decisions.c.as_of))
-
-
 def count_decisions(connection: Connection, as_of: date, *, by: Sequence[str] = ("action", "reason")) -> pd.DataFrame:
     """Return how many decisions of a night there are for each combination of columns, in order, and their ``count``."""
     columns = [decisions.c[name] for name in by]
     query = select(*columns, func.count().label("count")).where(decisions.c.as_of == as_of).group_by(*columns)
     return bulk.read_frame(connection, query).astype({"count": "int64"}).sort_values(list(by), ignore_index=True)
-
-
-def decided_days() -> Select[Any]:
-    """Return a query for the nights that have decisions: one seek each, where DISTINCT would read every row."""
-    days = select(func.min(decisions.c.as_of).label("as_of")).cte("days", recursive=True)
-    later = select(func.min(decisions.c.as_of)).where(decisions.c.as_of > days.c.as_of).scalar_subquery()
-    days = days.union_all(select(later).where(days.c.as_of.is_not(None)))
-    return select(days.c.as_of).where(days.c.as_of.is_not(None))
 
 
 def queue_messages(connection: Connection, frame: pd.DataFrame, *, pepper: bytes) -> Queued:
@@ -183,7 +130,3 @@ def read_messages(
 def with_bucket(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the frame with the bucket of each customer."""
     return frame.assign(bucket=buckets(frame["customer_id"]))
-
-
-def _plans() -> Select[Any]:
-    return select(*(plans.c[name] for name in Plan._fields))

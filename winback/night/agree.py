@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from winback.core.reasons import Action
 from winback.errors import ApprovalNeeded, GuardRefused
-from winback.ledger import diary, live_nights, verdicts
+from winback.ledger import diary, live_nights, stored_plans
 from winback.night.pepper import open_project_ledger
 from winback.night.plan_file import read_plan
 
@@ -45,10 +45,10 @@ def note_approval(project: Project, plan_file: Path, *, plan_hash: str, by: str,
         raise GuardRefused(f"{by} agreed to plan {plan_hash}, but the plan of that day is {summary['plan_hash']} now")
     as_of = date.fromisoformat(summary["as_of"])
     with open_project_ledger(project) as ledger, ledger.writing() as connection:
-        verdicts.save_plan(
+        stored_plans.save_plan(
             connection, plan_hash=plan_hash, as_of=as_of, created_at=now, summary=json.dumps(summary, sort_keys=True)
         )
-        return verdicts.approve_plan(connection, plan_hash, at=now, by=by)
+        return stored_plans.approve_plan(connection, plan_hash, at=now, by=by)
 
 
 def require_agreement(night: Night, plan: Plan, *, confirm_count: int | None, by: str, command: str) -> None:
@@ -81,7 +81,7 @@ def require_agreement(night: Night, plan: Plan, *, confirm_count: int | None, by
     with night.ledger.reading() as connection:
         if is_first_live(connection, night.project, night.as_of, sends=plan.sends):
             words.append(f"this is the first live night of this ledger: {plan.sends} messages would reach people")
-        stored = verdicts.read_plan(connection, plan.plan_hash)
+        stored = stored_plans.read_plan(connection, plan.plan_hash)
     if words and (stored is None or stored.approved_at is None):
         raise ApprovalNeeded(f"{'; '.join(words)}. Look at the plan, then: {command} --confirm-count {plan.sends}")
 
@@ -118,10 +118,10 @@ def programmes_over_limit(programmes: Sequence[Programme], steps: Mapping[str, i
 def _note(night: Night, plan: Plan, *, by: str) -> None:
     summary = json.dumps(plan.summary, sort_keys=True)
     with night.ledger.writing() as connection:
-        verdicts.save_plan(
+        stored_plans.save_plan(
             connection, plan_hash=plan.plan_hash, as_of=night.as_of, created_at=night.now, summary=summary
         )
-        verdicts.approve_plan(connection, plan.plan_hash, at=night.now, by=by)
+        stored_plans.approve_plan(connection, plan.plan_hash, at=night.now, by=by)
 
 
 def note_accepted_guards(night: Night, plan: Plan, *, by: str) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 from winback.core import decisions
 from winback.core.buckets import bounds
 from winback.core.reasons import Action
-from winback.ledger import cycles, live_nights, refusals, verdicts
+from winback.ledger import cycles, live_nights, refusals, stored_plans, verdicts
 from winback.night.attach import attach
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def apply(night: Night, plan: Plan, *, templates: Templates, run_id: str) -> int
     """
     with night.ledger.writing() as connection:
         summary = json.dumps(plan.summary)
-        verdicts.save_plan(
+        stored_plans.save_plan(
             connection, plan_hash=plan.plan_hash, as_of=night.as_of, created_at=night.now, summary=summary
         )
         cycles.begin_night(

@@ -19,7 +19,7 @@ from winback.core.buckets import bounds
 from winback.core.digest import digest
 from winback.core.matching import is_among, places, values_of
 from winback.core.sending_frequency import ANSWERS, sending_days_per_day
-from winback.ledger import cycles, people, switches
+from winback.ledger import contact_rows, cycles, people, switches
 from winback.night.assess import Fits, kept_rhythms, rhythms
 from winback.night.dated_rules import read_rules
 from winback.night.wishes import with_wishes
@@ -80,7 +80,7 @@ def set_scene(night: Night, fits: Fits, *, held: Collection[str], is_assessed: b
     hours, country_rules = read_rules(night.project)
     with night.ledger.reading() as connection:
         nights = cycles.nights_before(connection, night.as_of)
-        present = people.count_contacts(connection)["present"]
+        present = contact_rows.count_contacts(connection)["present"]
         is_stopped = switches.pressed(connection) is not None
     took_part = {one.as_of: json.loads(one.summary or "{}").get("programmes", ()) for one in nights}
     prices = {}

@@ -17,7 +17,7 @@ import pandas as pd
 from winback.core import outcomes
 from winback.core.buckets import bounds
 from winback.core.hold_out import ARMS, CONTROL, TREATED, control_share
-from winback.ledger import cycles, people
+from winback.ledger import contact_rows, cycles
 from winback.night.check import load_programmes
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def measure(
             mine = opened[opened["programme"] == one.programme]
             counts[one.programme].update(_count(mine, active, one, as_of=as_of, window_days=windows[one.programme]))
     with ledger.reading() as connection:
-        eligible = people.count_contacts(connection)["present"]
+        eligible = contact_rows.count_contacts(connection)["present"]
     return [
         _result(one, counts[one.programme], as_of=as_of, window_days=windows[one.programme], eligible=eligible)
         for one in programmes

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from winback.activity.store import ActivityStore
 from winback.core.buckets import BUCKETS
 from winback.errors import UsageError
-from winback.ledger import cycles, people
+from winback.ledger import contact_rows, cycles
 from winback.night.check import load_programmes
 from winback.night.pepper import open_project_ledger, read_pepper
 
@@ -73,7 +73,7 @@ class Night:
         if self.asked_shards is not None:
             return self.asked_shards
         with self.ledger.reading() as connection:
-            present = people.count_contacts(connection)["present"]
+            present = contact_rows.count_contacts(connection)["present"]
         return min(BUCKETS, 1 + present // CONTACTS_PER_SHARD)
 
     @property

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from winback.core import arbitration, decisions
+from winback.core.cycle_states import OPENING
 from winback.core.digest import combine
-from winback.core.journeys import OPENING
 from winback.core.matching import places, rows_at
 from winback.core.reasons import Action, Reason
 from winback.night.draft import draft, set_scene

@@ -1,6 +1,7 @@
-"""Stop writing to one person, forget one person, or stop everything: at once, and with a line in the audit log.
+"""Stop writing to one person, or stop everything: at once, and with a line in the audit log.
 
 In: a project and who asks for it. Out: counts. Must never happen: an opt-out that is acknowledged and not effective.
+Imports no pandas: pages refuse, too.
 """
 
 from __future__ import annotations
@@ -11,14 +12,10 @@ import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
 from winback import documents
-from winback.channels.outbox_pages import remove_pages
-from winback.channels.registry import outbox_of
 from winback.core.reasons import Reason
-from winback.errors import StoreUnavailable, UsageError
-from winback.ledger import erasure, held_steps, people, refusals, switches
-from winback.night.opening import open_store
+from winback.errors import UsageError
+from winback.ledger import contact_rows, held_steps, refusals, switches
 from winback.night.pepper import open_project_ledger
-from winback.night.scratch import clear_scratch
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -68,53 +65,21 @@ def _target(connection: Connection, who: str, channel: str) -> refusals.Target:
         return refusals.Target(
             one_channel, address=phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
         )
-    _require_customer(connection, who)
+    require_customer(connection, who)
     return refusals.Target(one_channel, customer_id=who)
 
 
-def _require_customer(connection: Connection, customer_id: str) -> None:
-    if people.read_contact(connection, customer_id) is None:
-        near = documents.nearest(customer_id, people.some_customer_ids(connection))
-        raise UsageError(f"unknown customer {customer_id!r}{near}: give an id of the contacts feed, or an address")
-
-
-def forget(project: Project, customer_id: str, *, actor: str, now: datetime) -> dict[str, Any]:
-    """Erase a person from both stores and the outbox; only keyed hashes stay, so that a re-import stays out.
-
-    Somebody who is erased already may be erased again: that finishes what an earlier attempt may have left.
+def require_customer(connection: Connection, customer_id: str) -> None:
+    """Refuse an id that nobody has.
 
     Raises
     ------
     UsageError
-        If nobody has that id.
-    StoreBusy
-        If a night is running, which holds copies of its own.
+        If nobody has it.
     """
-    act = refusals.Act(now, project.business_date(now), source="cli", actor=actor)
-    with open_project_ledger(project) as ledger, ledger.lock("night"):
-        with ledger.writing() as connection:
-            if not refusals.is_erased(connection, customer_id, pepper=ledger.pepper):
-                _require_customer(connection, customer_id)
-            counts = erasure.forget(connection, customer_id, act, pepper=ledger.pepper)
-        ledger.scrub()
-        counts["outbox"] = _forget_in_outbox(project, customer_id)
-        counts["events"] = open_store(project).forget(customer_id)
-        clear_scratch(project)
-    return {"erased": counts}
-
-
-def _forget_in_outbox(project: Project, customer_id: str) -> int:
-    """Remove what was written to a person, and the pages that show it; return how many messages there were."""
-    outbox = outbox_of(project)
-    if not outbox.file.exists():
-        return 0
-    gone = outbox.forget(customer_id)
-    try:
-        remove_pages(outbox, gone)
-    except OSError as problem:
-        what = f"the pages in {outbox.folder} cannot be removed: {problem.strerror}. Delete the folder's pages by hand"
-        raise StoreUnavailable(what) from problem
-    return len(gone)
+    if contact_rows.read_contact(connection, customer_id) is None:
+        near = documents.nearest(customer_id, contact_rows.some_customer_ids(connection))
+        raise UsageError(f"unknown customer {customer_id!r}{near}: give an id of the contacts feed, or an address")
 
 
 def press_stop(project: Project, *, reason: str, actor: str, now: datetime) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from winback.activity.store import ActivityStore
 from winback.errors import UsageError
-from winback.ledger import cycles, people
+from winback.ledger import contact_rows, cycles
 from winback.ledger.night_tables import decisions
 from winback.night.check import load_programmes
 from winback.night.measure import measure
@@ -57,7 +57,7 @@ def tell(project: Project) -> dict[str, Any]:
             tonight = decisions.c.as_of == last.as_of
             reasons = _pairs(connection, select(decisions.c.reason, func.count()).where(tonight))
             examples = _pairs(connection, select(decisions.c.action, func.min(decisions.c.customer_id)).where(tonight))
-            contacts = people.count_contacts(connection)["present"]
+            contacts = contact_rows.count_contacts(connection)["present"]
         store = ActivityStore.open(project.activity, zone=project.zone)
         results = measure(project, ledger, store, as_of=last.as_of)
     return story(project) | {
