@@ -12,6 +12,7 @@ from decision_world import World, people, programme
 
 from winback.core import arbitration, decisions, explanation
 from winback.core.decision_rules import RULES
+from winback.core.reasons import Reason
 
 AS_OF = date(2026, 6, 2)
 
@@ -68,7 +69,7 @@ def test_the_sentence_has_the_numbers_and_the_change_says_what_would_help():
         "wait in programme winback: the silence is within this contact's own rhythm. The last purchase was 5 days ago"
         " (2026-05-28); the threshold is 30 days. Threshold 30 days."
     )
-    assert found.change == "a silence of threshold_days"
+    assert found.change == "a silence of threshold_days (30)"
 
 
 def test_the_inputs_are_the_facts_that_were_stored_and_can_be_written_as_json():
@@ -100,3 +101,10 @@ def test_texts_with_anything_in_them_come_back_as_they_were():
     assert [explanation.read_facts(text)["sentence"] for text in texts] == [odd, ""]
     assert [explanation.read_facts(text)["value"] for text in texts] == [1.0, 1.0]
     assert '"is_lapsed"' not in texts.iloc[1]
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_says_what_would_have_to_change(reason):
+    change = explanation.change_of(reason.value)
+    assert len(change) > 10
+    assert change == change.strip(" .")

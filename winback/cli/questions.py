@@ -102,29 +102,14 @@ def _rule_tables(steps: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str
     """Return the rule that decided, then those that were asked before it, in their order."""
     if not steps:
         return []
-    *passed, decided = [[plain(step["rule"]), plain(_told(step["inputs"]))] for step in steps]
+    from winback.core.explanation import facts_in_words
+
+    *passed, decided = [[plain(step["rule"]), plain(facts_in_words(step["inputs"]))] for step in steps]
     tables: list[tuple[str, list[str], list[list[object]]]] = [("Decided by", ["rule", "it saw"], [list(decided)])]
     if passed:
         title = f"Asked before, in this order; none of these {len(passed)} applied"
         tables.append((title, ["rule", "it saw"], [list(row) for row in passed]))
     return tables
-
-
-def _told(inputs: Mapping[str, Any]) -> str:
-    """Return what a rule saw, without what was empty."""
-    shown = {name.replace("_", " ").removeprefix("is "): _value(value) for name, value in inputs.items()}
-    return ", ".join(f"{name} {value}" for name, value in shown.items() if value)
-
-
-def _value(value: object) -> str:
-    """Return a fact as people write it: yes or no, at most two decimals, nothing for what is not known."""
-    if value is None or value == "":
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int | float):
-        return f"{value:,.2f}".rstrip("0").rstrip(".")
-    return str(value)
 
 
 def backtest(

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from winback.core.decision_rules import FACTS, RULES
+from winback.core.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from winback.core.reasons import Reason
 
 _DEFAULTS: dict[str, Any] = {"text": "", "claim": False, "number": math.nan, "date": None, "instant": None}
 DECIDES = "decides"
@@ -75,9 +74,53 @@ def explain(facts: Mapping[str, Any]) -> Explanation:
                 reason=rule.reason.value,
                 sentence=_sentence(rule.reason, facts),
                 steps=steps,
-                change=rule.change,
+                change=_with_values(rule.change, facts),
             )
     raise ValueError("no rule decides these facts: they are not those of a stored decision")
+
+
+NO_PROGRAMME_CHANGE = "a programme that counts what this contact does"
+_CHANGES: dict[str, str] = {
+    **{rule.reason: rule.change for rule in reversed(RULES)},
+    Reason.NO_PROGRAMME: NO_PROGRAMME_CHANGE,
+    # Only the gate says these, when a message is claimed.
+    Reason.NOT_ON_THE_LIST: "an entry in `only_to` of winback.yaml, or none at all",
+    Reason.STEP_HELD: "`winback resume --step`, once a person has looked at the complaints",
+}
+
+
+def change_of(reason: str) -> str:
+    """Return what would have to change for another answer than this reason, whoever gave it.
+
+    Parameters
+    ----------
+    reason : the value of a :class:`Reason`
+    """
+    return _CHANGES[reason]
+
+
+def facts_in_words(inputs: Mapping[str, Any]) -> str:
+    """Return what a rule saw, without what was empty."""
+    shown = {name.replace("_", " ").removeprefix("is "): _value(value) for name, value in inputs.items()}
+    return ", ".join(f"{name} {value}" for name, value in shown.items() if value)
+
+
+def _value(value: object) -> str:
+    """Return a fact as people write it: yes or no, at most two decimals, nothing for what is not known."""
+    if value is None or value == "":
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:,.2f}".rstrip("0").rstrip(".")
+    return str(value)
+
+
+def _with_values(change: str, facts: Mapping[str, Any]) -> str:
+    """Return a change with the value of each fact it names behind the name: "the day step_due_on (2026-03-19)"."""
+    words = change.split(" ")
+    values = {name: _value(_shown(facts[name])) for name in FACTS if name in words}
+    return " ".join(f"{word} ({values[word]})" if values.get(word) else word for word in words)
 
 
 def _array(value: object, kind: str) -> np.ndarray[tuple[int], np.dtype[Any]]:

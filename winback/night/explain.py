@@ -76,12 +76,11 @@ _TOLD_OF_MESSAGES = ("message_id", "as_of", "step", "channel", "state", "reason"
 def _replayed(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return sentence, threshold, steps and what would have to change, from the stored facts."""
     if row["reason"] == Reason.NO_PROGRAMME.value:
-        change = "a programme that counts what this contact does"
         return {
             "sentence": Reason.NO_PROGRAMME.sentence,
             "threshold": "",
             "steps": [],
-            "would_have_to_change": [change],
+            "would_have_to_change": [explanation.NO_PROGRAMME_CHANGE],
         }
     if row["facts"] == NO_FACTS:
         return {
