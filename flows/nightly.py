@@ -64,7 +64,7 @@ def nightly(
     approval = None
     if plan["over_limit"] or (approve_over is not None and plan["sends"] > approve_over):
         tell("plan.over_cap", as_of=day, name="night", plan_hash=plan["plan_hash"], sends=plan["sends"])
-        approval = ask_approval(plan_hash=plan["plan_hash"], sends=plan["sends"])
+        approval = ask_approval(project, plan_hash=plan["plan_hash"], sends=plan["sends"])
         log.info("as_of=%s plan=%s approved sends=%d", day, plan["plan_hash"], approval.confirm_count)
     agreed = (approval.confirm_count, approval.approved_by) if approval else (None, None)
     waiting = queue_plan(project, day, plan["plan_hash"], *agreed)

@@ -17,6 +17,7 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from winback.errors import ApprovalNeeded, UsageError
+from winback.night.agree import who_agreed
 from winback.settings import Project, load_project
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ def run_name() -> str:
     return f"{(flow_run.flow_name or 'run').removeprefix('winback-')}-{day}"
 
 
-def ask_approval(*, plan_hash: str, sends: int) -> Approval:
-    """Suspend the run until a person agrees to a plan, and return who did.
+def ask_approval(project: str, *, plan_hash: str, sends: int) -> Approval:
+    """Return who agreed to a plan; suspend the run until a person does, unless one has in the operator pages.
 
     The process ends here and the concurrency slot is free while the run waits. On resume the flow starts from the
     top; the key is the plan's hash, so that a plan that has changed meanwhile is asked about again.
@@ -89,6 +90,9 @@ def ask_approval(*, plan_hash: str, sends: int) -> Approval:
     ApprovalNeeded
         If the count the person expects is not the plan's, or if this run is part of another one, which cannot wait.
     """
+    agreed = who_agreed(open_project(project), plan_hash)
+    if agreed is not None:
+        return Approval(approved_by=agreed, confirm_count=sends)
     if flow_run.parent_flow_run_id:
         raise ApprovalNeeded(f"plan {plan_hash} sends {sends} messages: run that day with the nightly deployment")
     approval = suspend_flow_run(wait_for_input=Approval, key=f"approve-{plan_hash}", timeout=24 * 3600)

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from winback.ledger import diary
 from winback.ledger.connections import insert_counted, new_insert
-from winback.ledger.night_tables import plans
+from winback.ledger.night_tables import nights, plans
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -47,6 +47,23 @@ def read_plans(connection: Connection, *, as_of: date) -> list[Plan]:
     """Return the plans of a night, the newest last."""
     order = plans.c.created_at, plans.c.plan_hash
     return [Plan(*row) for row in connection.execute(_plans().where(plans.c.as_of == as_of).order_by(*order))]
+
+
+def newest_plans(connection: Connection, *, limit: int) -> list[tuple[Plan, datetime | None]]:
+    """Return the plans made last, the newest first, and when each was carried out."""
+    of_plan = (nights.c.plan_hash == plans.c.plan_hash) & (nights.c.as_of == plans.c.as_of)
+    query = _plans().add_columns(nights.c.applied_at).outerjoin(nights, of_plan)
+    rows = connection.execute(query.order_by(plans.c.created_at.desc(), plans.c.plan_hash).limit(limit))
+    return [(Plan(*row[:-1]), row.applied_at) for row in rows]
+
+
+def last_applied(connection: Connection, *, before: date) -> Plan | None:
+    """Return the plan of the newest night before a day that was carried out to its end, or None."""
+    of_plan = (nights.c.plan_hash == plans.c.plan_hash) & (nights.c.as_of == plans.c.as_of)
+    done = nights.c.applied_at.is_not(None), nights.c.as_of < before
+    query = _plans().join(nights, of_plan).where(*done).order_by(nights.c.as_of.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Plan(*row)
 
 
 def approve_plan(connection: Connection, plan_hash: str, *, at: datetime, by: str) -> bool:

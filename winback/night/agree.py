@@ -12,19 +12,20 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from winback.core.reasons import Action
-from winback.errors import ApprovalNeeded, GuardRefused
+from winback.errors import ApprovalNeeded, GuardRefused, UsageError
 from winback.ledger import diary, live_nights, stored_plans
 from winback.night.pepper import open_project_ledger
 from winback.night.plan_file import read_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
     from pathlib import Path
 
     from sqlalchemy import Connection
 
     from winback.core.policy import Programme
+    from winback.ledger.engine import Ledger
     from winback.night.opening import Night
     from winback.night.plan import Plan
     from winback.settings import Project
@@ -43,12 +44,65 @@ def note_approval(project: Project, plan_file: Path, *, plan_hash: str, by: str,
     summary = read_plan(plan_file)
     if summary["plan_hash"] != plan_hash:
         raise GuardRefused(f"{by} agreed to plan {plan_hash}, but the plan of that day is {summary['plan_hash']} now")
-    as_of = date.fromisoformat(summary["as_of"])
     with open_project_ledger(project) as ledger, ledger.writing() as connection:
-        stored_plans.save_plan(
-            connection, plan_hash=plan_hash, as_of=as_of, created_at=now, summary=json.dumps(summary, sort_keys=True)
-        )
+        keep_plan(connection, summary, now=now)
         return stored_plans.approve_plan(connection, plan_hash, at=now, by=by)
+
+
+def keep_plan(connection: Connection, summary: Mapping[str, Any], *, now: datetime) -> None:
+    """Keep a plan where the operator pages find it, so that a person can look at it and agree to its hash."""
+    stored_plans.save_plan(
+        connection,
+        plan_hash=summary["plan_hash"],
+        as_of=date.fromisoformat(summary["as_of"]),
+        created_at=now,
+        summary=json.dumps(summary, sort_keys=True),
+    )
+
+
+def agree_to_stored(ledger: Ledger, plan_hash: str, *, confirm_count: int, by: str, now: datetime) -> bool:
+    """Note who agreed to a plan that was kept; return False when that was noted before.
+
+    Whatever carries a plan out later looks for this by the hash it has worked out itself, so a plan that has drifted
+    meanwhile is another one, and nobody has agreed to that.
+
+    Parameters
+    ----------
+    confirm_count : how many messages the person expects
+
+    Raises
+    ------
+    UsageError
+        If no such plan is kept.
+    ApprovalNeeded
+        If another count was expected.
+    """
+    with ledger.writing() as connection:
+        stored = stored_plans.read_plan(connection, plan_hash)
+        if stored is None:
+            raise UsageError(f"there is no plan {plan_hash}: make one with `winback plan --out plan.json`")
+        _require_count(plan_hash, sends_of(json.loads(stored.summary)), confirm_count)
+        return stored_plans.approve_plan(connection, plan_hash, at=now, by=by)
+
+
+def who_agreed(project: Project, plan_hash: str) -> str | None:
+    """Return who has agreed to a plan, by its hash; None while nobody has."""
+    with open_project_ledger(project) as ledger, ledger.reading() as connection:
+        stored = stored_plans.read_plan(connection, plan_hash)
+    return stored.approved_by if stored else None
+
+
+def sends_of(summary: Mapping[str, Any]) -> int:
+    """Return how many messages a plan queues."""
+    return int(summary["decisions"].get(Action.SEND, 0))
+
+
+def _require_count(plan_hash: str, sends: int, expected: int) -> None:
+    if expected != sends:
+        raise ApprovalNeeded(
+            f"plan {plan_hash} sends {sends} messages, not the {expected} you expected. "
+            "Look at it with `winback plan`, then confirm the count it names."
+        )
 
 
 def require_agreement(night: Night, plan: Plan, *, confirm_count: int | None, by: str, command: str) -> None:
@@ -67,12 +121,10 @@ def require_agreement(night: Night, plan: Plan, *, confirm_count: int | None, by
         If nobody has agreed yet, or another count was expected.
     """
     if confirm_count is not None:
-        if confirm_count != plan.sends:
-            raise ApprovalNeeded(
-                f"plan {plan.plan_hash} sends {plan.sends} messages, not the {confirm_count} you expected. "
-                "Look at it with `winback plan`, then confirm the count it names."
-            )
-        _note(night, plan, by=by)
+        _require_count(plan.plan_hash, plan.sends, confirm_count)
+        with night.ledger.writing() as connection:
+            keep_plan(connection, plan.summary, now=night.now)
+            stored_plans.approve_plan(connection, plan.plan_hash, at=night.now, by=by)
         return
     words = [
         f"programme {name} would send {sends} messages, and its policy wants a person to agree over {most}"
@@ -83,7 +135,12 @@ def require_agreement(night: Night, plan: Plan, *, confirm_count: int | None, by
             words.append(f"this is the first live night of this ledger: {plan.sends} messages would reach people")
         stored = stored_plans.read_plan(connection, plan.plan_hash)
     if words and (stored is None or stored.approved_at is None):
-        raise ApprovalNeeded(f"{'; '.join(words)}. Look at the plan, then: {command} --confirm-count {plan.sends}")
+        with night.ledger.writing() as connection:
+            keep_plan(connection, plan.summary, now=night.now)
+        raise ApprovalNeeded(
+            f"{'; '.join(words)}. Look at plan {plan.plan_hash} in the operator pages and agree to it there, or: "
+            f"{command} --confirm-count {plan.sends}"
+        )
 
 
 def is_first_live(connection: Connection, project: Project, as_of: date, *, sends: int) -> bool:
@@ -92,16 +149,22 @@ def is_first_live(connection: Connection, project: Project, as_of: date, *, send
 
 
 def what_wants_agreement(
-    project: Project, programmes: Sequence[Programme], summary: Mapping[str, Any], as_of: date
+    project: Project, programmes: Iterable[Programme], summary: Mapping[str, Any], as_of: date
 ) -> list[str]:
     """Return why a plan would not be carried out unasked: programmes over their limit, ``first live night``."""
-    sends = int(summary["decisions"].get(Action.SEND, 0))
     with open_project_ledger(project) as ledger, ledger.reading() as connection:
-        is_first = is_first_live(connection, project, as_of, sends=sends)
+        return reasons_to_ask(connection, project, programmes, summary, as_of)
+
+
+def reasons_to_ask(
+    connection: Connection, project: Project, programmes: Iterable[Programme], summary: Mapping[str, Any], as_of: date
+) -> list[str]:
+    """Return the same as :func:`what_wants_agreement`, from an open ledger."""
+    is_first = is_first_live(connection, project, as_of, sends=sends_of(summary))
     return sorted(programmes_over_limit(programmes, summary["steps"])) + (["first live night"] if is_first else [])
 
 
-def programmes_over_limit(programmes: Sequence[Programme], steps: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+def programmes_over_limit(programmes: Iterable[Programme], steps: Mapping[str, int]) -> dict[str, tuple[int, int]]:
     """Return the programmes that would send more than their policy lets go unasked: name -> (sends, its limit).
 
     Parameters
@@ -113,15 +176,6 @@ def programmes_over_limit(programmes: Sequence[Programme], steps: Mapping[str, i
         sends[step.rpartition(" ")[0]] += count
     limits = {one.programme: one.approve_over for one in programmes if one.approve_over is not None}
     return {name: (sends[name], most) for name, most in sorted(limits.items()) if sends[name] > most}
-
-
-def _note(night: Night, plan: Plan, *, by: str) -> None:
-    summary = json.dumps(plan.summary, sort_keys=True)
-    with night.ledger.writing() as connection:
-        stored_plans.save_plan(
-            connection, plan_hash=plan.plan_hash, as_of=night.as_of, created_at=night.now, summary=summary
-        )
-        stored_plans.approve_plan(connection, plan.plan_hash, at=night.now, by=by)
 
 
 def note_accepted_guards(night: Night, plan: Plan, *, by: str) -> None:
