@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from winback.ledger.engine import Ledger
     from winback.settings import Project
 
 REASONS = (Reason.OPTED_OUT, Reason.COMPLAINED, Reason.INVALID_ADDRESS)
@@ -35,38 +36,56 @@ def suppress(project: Project, who: str, *, channel: str, reason: str, actor: st
     UsageError
         If ``who`` is neither an address nor a known customer, or the reason is none.
     """
+    act = refusals.Act(now, project.business_date(now), source="cli", actor=actor)
+    with open_project_ledger(project) as ledger:
+        return suppress_in(ledger, who, act, channel=channel, reason=reason)
+
+
+def suppress_in(ledger: Ledger, who: str, act: refusals.Act, *, channel: str, reason: str) -> dict[str, Any]:
+    """Do the same as :func:`suppress` in an open ledger, under an act of whoever asks for it."""
     known = {one.value: one for one in REASONS}
     if reason not in known:
         raise UsageError(
             f"--reason {reason}: expected one of {', '.join(known)}{documents.nearest(reason, list(known))}"
         )
-    act = refusals.Act(now, project.business_date(now), source="cli", actor=actor)
-    with open_project_ledger(project) as ledger, ledger.writing() as connection:
+    with ledger.writing() as connection:
         target = _target(connection, who, channel)
         new = refusals.suppress(connection, target, act, pepper=ledger.pepper, reason=known[reason])
-    return {"channel": channel, "reason": reason, "new": new, "effective_at": now.isoformat()}
+    return {"channel": channel, "reason": reason, "new": new, "effective_at": act.at.isoformat()}
 
 
 def _target(connection: Connection, who: str, channel: str) -> refusals.Target:
     """Return whom a word on the command line means."""
     one_channel = None if channel == "all" else channel
+    address = read_address(who)
+    if address is not None:
+        return refusals.Target(one_channel, address=address)
+    require_customer(connection, who)
+    return refusals.Target(one_channel, customer_id=who)
+
+
+def read_address(who: str) -> str | None:
+    """Return an address in the form addresses are compared in; None for what is none and may be a customer's id.
+
+    Raises
+    ------
+    UsageError
+        If it looks like an address and is none.
+    """
     if "@" in who:
         try:
-            # The form addresses are compared in; test domains are addresses, too.
+            # Test domains are addresses, too.
             checked = validate_email(who, check_deliverability=False, test_environment=True)
         except EmailNotValidError as problem:
             raise UsageError(f"{who!r} is no e-mail address: {problem}") from problem
-        return refusals.Target(one_channel, address=(checked.ascii_email or checked.normalized).lower())
+        return (checked.ascii_email or checked.normalized).lower()
     if who.startswith("+"):
         try:
             number = phonenumbers.parse(who)
         except phonenumbers.NumberParseException as problem:
             raise UsageError(f"{who!r} is no phone number: {problem}") from problem
-        return refusals.Target(
-            one_channel, address=phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-        )
-    require_customer(connection, who)
-    return refusals.Target(one_channel, customer_id=who)
+        return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return None
 
 
 def require_customer(connection: Connection, customer_id: str) -> None:
