@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from winback.ledger import coupons, held_steps, queue, receipts, unknowns
+from winback.ledger import coupons, held_steps, queue, receipts, settlements, unknowns
 from winback.night.brakes import hold_complained_steps
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def settle(ledger: Ledger, *, now: datetime, today: date) -> Settled:
         abandoned = unknowns.abandon(connection, now=now)
         hold_complained_steps(connection, now=now, today=today)
         coupons.follow(connection, now=now)
+        settlements.note_settled(connection, now=now)
     with ledger.reading() as connection:
         return Settled(
             states=queue.count_by_state(connection),
