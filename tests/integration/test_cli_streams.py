@@ -11,7 +11,7 @@ from night_world import CHECKOUT, DAY, Shop, winback
 COMMANDS = (
     *("init", "doctor", "check", "sync", "plan", "apply", "run", "deliver", "settle", "decisions", "messages"),
     *("explain", "backtest", "preview", "suppress", "forget", "stop", "resume", "db upgrade", "db check"),
-    *("db adopt", "audit verify"),
+    *("measure", "db adopt", "audit verify"),
 )
 
 

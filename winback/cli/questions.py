@@ -1,4 +1,4 @@
-"""Commands that only look: decisions, messages, explain, backtest, preview."""
+"""Commands that only look: decisions, messages, explain, measure, backtest, preview."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Style = Annotated[Format | None, Parameter(name="--format")]
 
 def register(app: App) -> None:
     """Attach these commands to the command tree."""
-    for command in (decisions, messages, explain, backtest, preview):
+    for command in (decisions, messages, explain, measure, backtest, preview):
         app.command(command)
 
 
@@ -110,6 +110,23 @@ def _rule_tables(steps: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str
         title = f"Asked before, in this order; none of these {len(passed)} applied"
         tables.append((title, ["rule", "it saw"], [list(row) for row in passed]))
     return tables
+
+
+def measure(*, as_of: date | None = None) -> Answer:
+    """Say whether it helped: who came back among those drawn for the messages, and among those held out.
+
+    Parameters
+    ----------
+    as_of
+        What happened before this business day is known; default today.
+    """
+    from winback.night.measure import measure_project
+
+    project = session().project()
+    day = session().day(project, as_of)
+    results = measure_project(project, as_of=day)
+    words = [f"[bold]{plain(one['programme'])}[/bold]: {plain(one['sentence'])}" for one in results]
+    return Answer(data={"as_of": str(day), "results": results}, words="\n".join(words) or "There is no programme.")
 
 
 def backtest(

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from winback.core import outcomes
-from winback.core.buckets import bounds
+from winback.core.buckets import BUCKETS, bounds
 from winback.core.hold_out import ARMS, CONTROL, TREATED, control_share
 from winback.ledger import contact_rows, cycles
 from winback.night.check import load_programmes
+from winback.night.opening import CONTACTS_PER_SHARD, open_store
+from winback.night.pepper import open_project_ledger
 
 if TYPE_CHECKING:
     from datetime import date
@@ -78,6 +80,15 @@ def measure(
         _result(one, counts[one.programme], as_of=as_of, window_days=windows[one.programme], eligible=eligible)
         for one in programmes
     ]
+
+
+def measure_project(project: Project, *, as_of: date) -> list[dict[str, Any]]:
+    """Return the same as :func:`measure` for a project whose stores are not open, as many shards as suit its size."""
+    with open_project_ledger(project) as ledger:
+        with ledger.reading() as connection:
+            present = contact_rows.count_contacts(connection)["present"]
+        shards = min(BUCKETS, 1 + present // CONTACTS_PER_SHARD)
+        return measure(project, ledger, open_store(project), as_of=as_of, shards=shards)
 
 
 def usual_window_days(programme: Programme) -> int:

@@ -16,7 +16,15 @@ from starlette.responses import PlainTextResponse
 
 from winback import __version__
 from winback.errors import StoreError
-from winback.web import explain_pages, log_in_pages, metrics_page, overview_pages, plan_pages, suppression_pages
+from winback.web import (
+    experiment_pages,
+    explain_pages,
+    log_in_pages,
+    metrics_page,
+    overview_pages,
+    plan_pages,
+    suppression_pages,
+)
 from winback.web.answer_headers import AnswerHeaders
 from winback.web.operator_desk import Desk
 from winback.web.operator_door import OperatorDoor
@@ -41,6 +49,7 @@ ROUTERS: tuple[Callable[[Desk], APIRouter], ...] = (
     explain_pages.make_routes,
     plan_pages.make_routes,
     suppression_pages.make_routes,
+    experiment_pages.make_routes,
     metrics_page.make_routes,
 )
 """What makes the routes of each concern."""

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from winback.web.page_forms import Form
     from winback.web.request_counts import RequestCounts
 
-NAVIGATION: tuple[tuple[str, str], ...] = (("/", "Overview"), ("/plans", "Plans"), ("/suppressions", "Suppressions"))
+NAVIGATION: tuple[tuple[str, str], ...] = (
+    ("/", "Overview"),
+    ("/plans", "Plans"),
+    ("/suppressions", "Suppressions"),
+    ("/experiments", "Experiments"),
+)
 """Where the head of every page leads."""
 
 # With "no-referrer", as on public pages, browsers hide where a form stands even from its own site.
