@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from winback.cli.app import make_app
+from winback.web.operator_desk import NAVIGATION
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -84,3 +85,12 @@ def test_every_parameter_is_named(name):
 @pytest.mark.parametrize("name", sorted(variables()))
 def test_every_variable_is_named(name):
     assert f"`{name}" in written() or f"{name}=" in written()
+
+
+def test_every_metric_and_operator_page_is_named_in_the_guide():
+    guide = (ROOT / "docs" / "how-to" / "operate.md").read_text("utf-8")
+    source = (ROOT / "winback" / "web" / "metrics_page.py").read_text("utf-8")
+    metrics = set(re.findall(r'"(winback_[a-z_]+)"', source))
+    assert len(metrics) > 8
+    assert {name for name in metrics if f"`{name}`" not in guide} == set()
+    assert {path for path, _title in NAVIGATION if f"`{path}" not in guide} == set()
