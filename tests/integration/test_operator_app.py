@@ -1,6 +1,9 @@
 """What every operator page has in common: this machine, a log-in, a form of one's own, headers."""
 
+import os
 import stat
+import subprocess
+import sys
 from datetime import timedelta
 
 import httpx
@@ -232,3 +235,34 @@ def test_served_it_listens_on_this_machine_and_says_where_its_token_is(pages):
     assert "operator pages: http://127.0.0.1:" in err
     assert f"with the token in {pages.project.var / 'operator.token'}" in err
     assert pages.token not in err
+
+
+def test_at_a_terminal_it_prints_a_link_that_logs_in(pages):
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "winback", "--project", str(pages.project.root), "serve", "--public-port", "0"]
+    environment = {**os.environ, **pages.project.environment, "PYTHONPATH": str(web_world.CHECKOUT)}
+    process = subprocess.Popen([*command, "--operator-port", "0"], env=environment, stderr=theirs)
+    try:
+        said = b""
+        while b"log-in?token=" not in said or not said.endswith(b"\n"):
+            said += os.read(ours, 65536)
+    finally:
+        process.terminate()
+        process.wait(30)
+        os.close(ours)
+        os.close(theirs)
+    assert f"/log-in?token={pages.token}" in said.decode()
+
+
+def test_without_operator_pages_there_is_no_token(tmp_path):
+    public = web_world.make_pages(tmp_path, "c1")
+    public.ledger.close()
+    command = [sys.executable, "-m", "winback", "--project", str(tmp_path), "serve", "--public-port", "0"]
+    environment = {**os.environ, **public.project.environment, "PYTHONPATH": str(web_world.CHECKOUT)}
+    process = subprocess.Popen([*command, "--no-operator"], env=environment, stderr=subprocess.PIPE, text=True)
+    line = process.stderr.readline()
+    process.terminate()
+    rest = process.communicate(timeout=30)[1]
+    assert line.startswith("public pages: http://127.0.0.1:")
+    assert "operator" not in line + rest
+    assert not (tmp_path / "var" / "operator.token").exists()
