@@ -11,7 +11,7 @@ from operator_world import words
 from winback.core.explanation import facts_in_words
 from winback.core.reasons import Reason
 from winback.ledger import diary, safety, switches
-from winback.ledger.message_tables import attempts
+from winback.ledger.message_tables import attempts, messages
 from winback.ledger.people_tables import suppressions
 from winback.ledger.refusals import Act, Target, suppress
 from winback.night import choose, unsubscribe
@@ -177,6 +177,8 @@ def test_who_was_sent_after_a_no_is_counted(sent, source, before, counted, targe
     with ledger.writing() as connection:
         act = Act(at, at.date(), source, "test")
         assert suppress(connection, target, act, pepper=ledger.pepper, reason=Reason.OPTED_OUT)
+        assert safety.count_sent_after_no(connection) == counted
+        connection.execute(messages.update().values(accepted_at=rows.NOW))
         assert safety.count_sent_after_no(connection) == counted
         connection.execute(suppressions.update().values(lifted_at=rows.NOW - timedelta(seconds=1)))
         assert safety.count_sent_after_no(connection) == 0

@@ -6,12 +6,14 @@ not of the code that keeps the promise: attempts that a provider took, against e
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, func, or_, select
 
 from winback.core.reasons import Reason
+from winback.ledger.listed import among
 from winback.ledger.message_tables import attempts, messages
 from winback.ledger.people_tables import suppressions
 from winback.ledger.refusals import ALL
@@ -19,7 +21,7 @@ from winback.ledger.refusals import ALL
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection, Row
 
 CROSSING = timedelta(minutes=1)
 """A no and a claim note their instants before they wait for the database: so close to each other they crossed."""
@@ -51,22 +53,28 @@ def count_sent_after_no(connection: Connection) -> int:
 
 
 def _after_no(connection: Connection, is_about: ColumnElement[bool]) -> set[str]:
-    posted_at = attempts.c.started_at
-    query = (
-        select(messages.c.message_id, posted_at, suppressions.c.created_at, suppressions.c.source)
-        .select_from(suppressions)
-        .join(messages, and_(is_about, suppressions.c.channel.in_([ALL, messages.c.channel])))
-        .join(attempts, attempts.c.message_id == messages.c.message_id)
+    # Messages and refusals first: attempts are looked up only for those few that were taken after a no.
+    same = and_(is_about, suppressions.c.channel.in_([ALL, messages.c.channel]))
+    meant = select(messages.c.message_id, suppressions.c.created_at, suppressions.c.lifted_at, suppressions.c.source)
+    crossed = (
+        meant.select_from(suppressions)
+        .join(messages, same)
         .where(
             suppressions.c.reason.in_(_NOES),
             suppressions.c.programme.in_(["", messages.c.programme]),
-            attempts.c.outcome == _TAKEN,
-            posted_at > suppressions.c.created_at,
-            or_(suppressions.c.lifted_at.is_(None), suppressions.c.lifted_at > posted_at),
+            or_(messages.c.accepted_at.is_(None), messages.c.accepted_at > suppressions.c.created_at),
         )
     )
-    return {row.message_id for row in connection.execute(query) if _is_late(row.started_at, row.created_at, row.source)}
+    noes: defaultdict[str, list[Row[Any]]] = defaultdict(list)
+    for row in connection.execute(crossed):
+        noes[row.message_id].append(row)
+    columns = attempts.c.message_id, attempts.c.started_at
+    taken = select(*columns).where(among(attempts.c.message_id), attempts.c.outcome == _TAKEN)
+    posted = connection.execute(taken, {"these": list(noes)}) if noes else ()
+    return {one.message_id for one in posted if any(_is_late(one.started_at, no) for no in noes[one.message_id])}
 
 
-def _is_late(posted_at: datetime, said_at: datetime, source: str) -> bool:
-    return posted_at - said_at >= (CROSSING if source in DATED_BY_US else REPORTED_WITHIN)
+def _is_late(posted_at: datetime, no: Row[Any]) -> bool:
+    """Whether a message was posted while a no was in force, and not only crossed it."""
+    least = CROSSING if no.source in DATED_BY_US else REPORTED_WITHIN
+    return posted_at - no.created_at >= least and (no.lifted_at is None or no.lifted_at > posted_at)
