@@ -34,7 +34,7 @@ HELP = """usage: ./do COMMAND [arguments]
   demo              a made-up shop, several nights, the last one through Prefect; nothing leaves this machine
   test [pytest …]   the whole test suite
   check             format, lint, types, import contract, dependencies, secrets, house rules
-  up [--project D]  Prefect server, deployments, automations and worker; Ctrl-C stops them all; --fake: and vendors
+  up [--project D]  Prefect server, deployments, worker and public pages; Ctrl-C stops them all; --fake: and vendors
   bench CASE        one benchmark, or `all`, or `list`; JSON on standard output
 
 The first command sets up .venv (Python 3.11 or later is all it needs; `python do demo` works as well)."""

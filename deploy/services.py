@@ -7,7 +7,6 @@ listens beyond this machine.
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
@@ -15,27 +14,27 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+from deploy.loopback import LOOPBACK, ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[1]
-LOOPBACK = "127.0.0.1"
 USUAL_PORT = 4200
 POOL = "winback"
 FAKE_VENDORS = "fake-vendors"
 START_TIMEOUT_SECONDS = 180
 STOP_TIMEOUT_SECONDS = 15
-BUSINESS_ZONE = (
-    "import sys, pathlib; from winback.settings import load_configuration as load; "
-    "print(load(pathlib.Path(sys.argv[1])).business.timezone)"
+PAGES = "pages"
+BUSINESS = (
+    "import sys, pathlib; from winback.settings import load_project as load; "
+    "print(load(pathlib.Path(sys.argv[1])).config.business.model_dump_json())"
 )
-
 
 # With fake vendors, nothing may find its way to a real one: these would, beside what the fakes replace.
 REAL_VENDORS = frozenset({"SMTP_URL", "TWILIO_API_KEY", "TWILIO_API_SECRET"})
@@ -56,19 +55,20 @@ def free_port(preferred: int = USUAL_PORT) -> int:
     raise ServiceFailed("no free port on this machine")
 
 
-def business_zone(project: Path) -> str:
-    """Return the time zone in the project's winback.yaml; what is wrong there is raised as one message."""
+def business_of(project: Path) -> dict[str, str]:
+    """Return the section `business` of the project's winback.yaml; what is wrong there is raised as one message."""
     done = subprocess.run(
-        [sys.executable, "-c", BUSINESS_ZONE, str(project)], capture_output=True, text=True, check=False, cwd=ROOT
+        [sys.executable, "-c", BUSINESS, str(project)], capture_output=True, text=True, check=False, cwd=ROOT
     )
     if done.returncode:
         raise ServiceFailed((done.stderr.strip().splitlines() or ["winback.yaml cannot be read"])[-1])
-    return done.stdout.strip()
+    return dict(json.loads(done.stdout))
 
 
 def called(name: str) -> str:
     """Return what a program is called when something is said about it."""
-    return "the program of the fake vendors" if name == FAKE_VENDORS else f"Prefect's {name}"
+    others = {FAKE_VENDORS: "the program of the fake vendors", PAGES: "the program of the pages"}
+    return others.get(name, f"Prefect's {name}")
 
 
 def stop_in_order() -> None:
@@ -90,12 +90,14 @@ class Services:
     home : PREFECT_HOME: database, logs
     port : where the server listens on this machine
     vendors : variables that lead senders to the fake vendors; empty while there are none
+    elsewhere : variables that say where the pages are, if not where winback.yaml has them
     """
 
     project: Path
     home: Path
     port: int
     vendors: dict[str, str] = field(default_factory=dict)
+    elsewhere: dict[str, str] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -120,7 +122,7 @@ class Services:
             "WINBACK_HOME": str(ROOT),
             "WINBACK_PROJECT": str(self.project),
         }
-        return inherited | self.vendors | own
+        return inherited | self.vendors | self.elsewhere | own
 
     def __enter__(self) -> Self:
         """Make the home directory; nothing is started yet."""
@@ -137,8 +139,12 @@ class Services:
         """Where the fake vendors write down what they took."""
         return self.home / f"{FAKE_VENDORS}.jsonl"
 
-    def start_fake_vendors(self) -> None:
+    def start_fake_vendors(self, *, report_to: str = "") -> None:
         """Start doubles of SendGrid and Twilio; whatever is started after them sends there.
+
+        Parameters
+        ----------
+        report_to : the address of the pages on this machine, whose hooks the doubles call; "" for nobody
 
         Raises
         ------
@@ -147,7 +153,8 @@ class Services:
         """
         log = self.log(FAKE_VENDORS)
         said_before = log.stat().st_size if log.exists() else 0
-        self._start(FAKE_VENDORS, ["winback.sample.fake_vendors", "--log", str(self.accepted)])
+        reports = ["--callbacks", report_to] if report_to else []
+        self._start(FAKE_VENDORS, ["winback.sample.fake_vendors", "--log", str(self.accepted), *reports])
 
         def said() -> bool:
             lines = log.read_bytes()[said_before:].decode().splitlines(keepends=True)
@@ -156,6 +163,17 @@ class Services:
             return bool(ready)
 
         self._wait(FAKE_VENDORS, said)
+
+    def start_pages(self, port: int) -> None:
+        """Start `winback serve`: what the links in messages lead to.
+
+        Raises
+        ------
+        ServiceFailed
+            If it does not start.
+        """
+        self._start(PAGES, ["winback", "serve", "--public-port", str(port)])
+        self._wait(PAGES, lambda: bool(ask(port, "/healthz")))
 
     def start_server(self) -> None:
         """Start the server; it is not ready yet (:meth:`wait_for_server`)."""
@@ -186,7 +204,7 @@ class Services:
         ServiceFailed
             If either fails; the message holds the end of its output.
         """
-        zone = {"WINBACK_TIMEZONE": business_zone(self.project)}
+        zone = {"WINBACK_TIMEZONE": business_of(self.project)["timezone"]}
         self.run("deploy", ["prefect", "--no-prompt", "deploy", "--all"], zone)
         found: dict[str, Any] = json.loads(self.run("automations", ["tasks.observing"]).splitlines()[-1])
         return found
@@ -222,16 +240,7 @@ class Services:
 
     def ask(self, path: str, body: object = None) -> Any:  # noqa: ANN401  JSON has no type of its own
         """Return the server's JSON answer to a GET, or to a POST where there is a body; None while it is silent."""
-        method, data = ("GET", None) if body is None else ("POST", json.dumps(body))
-        # A connection of our own: no proxy may see what stays on this machine.
-        with closing(http.client.HTTPConnection(LOOPBACK, self.port, timeout=30)) as connection:
-            try:
-                connection.request(method, f"/api/{path}", data, {"Content-Type": "application/json"})
-                answer = connection.getresponse()
-                told = json.loads(answer.read() or b"null")
-            except (OSError, http.client.HTTPException, ValueError):
-                return None
-        return told if answer.status < HTTPStatus.MULTIPLE_CHOICES else None
+        return ask(self.port, f"/api/{path}", body)
 
     def stop(self) -> None:
         """Stop what was started, by process id, last first; what does not listen in time is killed."""

@@ -1,4 +1,4 @@
-"""`./do up`: Prefect's server, the deployments, the automations and a worker, until Ctrl-C."""
+"""`./do up`: Prefect's server, the deployments, the automations, a worker and the pages, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -6,26 +6,37 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from deploy.services import USUAL_PORT, ServiceFailed, Services, free_port, stop_in_order
+from deploy.page_addresses import USUAL_PUBLIC_PORT, page_address
+from deploy.services import USUAL_PORT, ServiceFailed, Services, business_of, free_port, stop_in_order
+
+if TYPE_CHECKING:
+    from deploy.page_addresses import PageAddress
 
 
 def parser() -> argparse.ArgumentParser:
     """Return what `./do up` understands."""
-    made = argparse.ArgumentParser(prog="./do up", description="Prefect for one project, until Ctrl-C.")
+    made = argparse.ArgumentParser(prog="./do up", description="Prefect and the pages of a project, until Ctrl-C.")
     default = os.environ.get("WINBACK_PROJECT", ".")
     made.add_argument("--project", type=Path, default=Path(default), help="directory with winback.yaml")
     made.add_argument("--port", type=int, default=USUAL_PORT, help=f"default {USUAL_PORT}, or a free one")
+    made.add_argument("--public-port", type=int, help=f"default the one of public_base_url, or {USUAL_PUBLIC_PORT}")
     made.add_argument("--fake", action="store_true", help="send to doubles of SendGrid and Twilio on this machine")
     made.add_argument("--home", type=Path, help="Prefect's state; default PROJECT/var/prefect")
     return made
 
 
-def up(services: Services, *, is_fake: bool = False) -> None:
+def up(services: Services, pages: PageAddress, *, is_fake: bool = False) -> None:
     """Start everything and say where it is; return when a program ends or a signal comes."""
+    services.elsewhere = pages.elsewhere
     if is_fake:
-        services.start_fake_vendors()
+        services.start_fake_vendors(report_to=pages.url)
         say(f"fake vendors  {services.vendors['SENDGRID_BASE_URL']}; what they take: {services.accepted}")
+    services.start_pages(pages.port)
+    say(f"public pages  {pages.url}")
+    if pages.elsewhere:
+        say("              not where winback.yaml has them: links in messages sent before lead elsewhere")
     say(f"starting Prefect in {services.home} …")
     services.start_server()
     services.wait_for_server()
@@ -58,7 +69,8 @@ def main(arguments: list[str]) -> int:
         with Services(
             project=project, home=asked.home or project / "var" / "prefect", port=free_port(asked.port)
         ) as services:
-            up(services, is_fake=asked.fake)
+            pages = page_address(business_of(project), asked_port=asked.public_port)
+            up(services, pages, is_fake=asked.fake)
     except ServiceFailed as problem:
         print(problem, file=sys.stderr)
         return 1

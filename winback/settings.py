@@ -113,9 +113,13 @@ def load_project(root: Path, environment: Mapping[str, str] | None = None) -> Pr
     root = root.expanduser().resolve()
     default = f"sqlite:///{root / 'var' / 'winback.db'}"
     activity = environment.get("WINBACK_ACTIVITY_URL") or "var/activity"
+    config = load_configuration(root)
+    if public := environment.get("PUBLIC_BASE_URL"):
+        business = config.business.model_copy(update={"public_base_url": public})
+        config = config.model_copy(update={"business": business})
     return Project(
         root=root,
-        config=load_configuration(root),
+        config=config,
         database_url=environment.get("WINBACK_DATABASE_URL") or default,
         activity=root / activity.removeprefix("file://"),
         environment=environment,

@@ -23,6 +23,7 @@ import pytest
 import yaml
 from canaries import plant_people, seen_in, signs_of
 
+from deploy.loopback import ask
 from deploy.services import ROOT, Services, free_port
 from winback.sample.acceptance_log import read_acceptances
 from winback.sample.scaffold import scaffold
@@ -279,18 +280,23 @@ def test_everything_stays_on_this_machine(prefect):
 
 
 def test_up_stops_what_it_started(project, tmp_path):
-    """`./do up`, asked to end: its server and worker are gone with it."""
+    """`./do up`, asked to end: its server, its worker and its pages are gone with it."""
     port = free_port(0)
     command = [sys.executable, "-m", "deploy.up", "--project", str(project)]
-    command += ["--port", str(port), "--home", str(tmp_path / "home")]
+    pages = free_port(0)
+    command += ["--port", str(port), "--home", str(tmp_path / "home"), "--public-port", str(pages)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ}) as up:
         lines = iter(up.stdout.readline, "")
+        said = next(line for line in lines if line.startswith("public pages"))
+        assert f"http://127.0.0.1:{pages}" in said
+        assert ask(pages, "/healthz") == {"ok": True}
         said = next(line for line in lines if line.startswith("Prefect"))
         assert f"http://127.0.0.1:{port}" in said
         up.terminate()
         assert up.wait(60) == 0
-    with pytest.raises(OSError, match="refused"):
-        socket.create_connection(("127.0.0.1", port), timeout=5)
+    for one in (port, pages):
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", one), timeout=5)
 
 
 def test_up_without_a_project_says_what_to_do(tmp_path):

@@ -6,15 +6,21 @@ import base64
 import http.client
 import json
 import os
+import socket
+import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 
 import pytest
 
-from deploy.services import ROOT, ServiceFailed, Services, free_port
+from bench import _small_project
+from deploy.page_addresses import page_address
+from deploy.services import ROOT, ServiceFailed, Services, business_of, free_port
 from deploy.up import parser
 from winback.sample.acceptance_log import read_acceptances
+from winback.settings import load_project
 
 MAIL = {
     "personalizations": [
@@ -76,6 +82,60 @@ def test_a_start_that_fails_says_where_the_log_is(services):
     services.accepted.mkdir(parents=True)
     with pytest.raises(ServiceFailed, match=r"the program of the fake vendors did not start; its log is .*\.log"):
         services.start_fake_vendors()
+
+
+def test_the_doubles_report_to_the_pages_that_are_started_beside_them(services):
+    """What they say is signed with their key, believed, and in the ledger when it is acknowledged."""
+    _small_project.write(services.project, _small_project.LIVE, channels=["email"])
+    address = page_address(business_of(services.project), asked_port=0)
+    services.elsewhere = address.elsewhere
+    services.start_fake_vendors(report_to=address.url)
+    services.start_pages(address.port)
+    headers = {"Authorization": f"Bearer {services.vendors['SENDGRID_API_KEY']}"}
+    assert post(services.vendors, "/v3/mail/send", json.dumps(MAIL).encode(), headers) == 202
+    deadline = time.monotonic() + 60
+    events = services.accepted.with_suffix(".events.jsonl")
+    while not (heard := [line for line in events.read_text().splitlines() if '"callback"' in line]):
+        assert time.monotonic() < deadline, "no report was posted"
+        time.sleep(0.1)
+    assert json.loads(heard[0])["status"] == 204
+    with closing(sqlite3.connect(services.project / "var" / "winback.db")) as ledger:
+        assert ledger.execute("SELECT vendor, receipts FROM webhook_calls").fetchall() == [("sendgrid", 1)]
+
+
+def test_pages_that_do_not_start_are_named_with_their_log(services):
+    with pytest.raises(ServiceFailed, match=r"the program of the pages did not start; its log is .*pages\.log"):
+        services.start_pages(free_port(0))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_pages_go_where_the_links_in_messages_lead(host):
+    port = free_port(0)
+    found = page_address({"public_base_url": f"http://{host}:{port}/"})
+    assert (found.port, found.links, found.elsewhere) == (port, f"http://{host}:{port}", {})
+
+
+def test_links_follow_the_pages_where_that_port_is_taken():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        found = page_address({"public_base_url": f"http://127.0.0.1:{port}"})
+    assert found.port != port
+    assert found.elsewhere == {"PUBLIC_BASE_URL": found.links} == {"PUBLIC_BASE_URL": found.url}
+
+
+def test_links_that_a_proxy_serves_stay_as_they_are():
+    port = free_port(0)
+    found = page_address({"public_base_url": "https://go.acme.example"}, asked_port=port)
+    assert found == (port, "https://go.acme.example", {})
+
+
+def test_the_environment_says_where_links_lead(tmp_path):
+    _small_project.write(tmp_path, _small_project.LIVE, channels=["email"])
+    moved = load_project(tmp_path, {"PUBLIC_BASE_URL": "http://127.0.0.1:9"})
+    assert moved.config.business.public_base_url == "http://127.0.0.1:9"
+    assert load_project(tmp_path, {"PUBLIC_BASE_URL": ""}).config.business.public_base_url == "http://127.0.0.1:8400"
 
 
 def test_fake_is_asked_for_and_never_assumed():
