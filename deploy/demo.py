@@ -18,7 +18,8 @@ import time
 from datetime import UTC, date, datetime
 from typing import Any
 
-from deploy.services import ROOT, USUAL_PORT, ServiceFailed, Services, free_port, stop_in_order
+from deploy.page_addresses import page_address
+from deploy.services import ROOT, USUAL_PORT, ServiceFailed, Services, business_of, free_port, stop_in_order
 
 PROJECT = ROOT / "var" / "demo"
 # The server starts before the project is there; its state moves into the project at the end.
@@ -36,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--customers", type=int, default=2000, help="default 2000")
     made.add_argument("--nights", type=int, default=9, help="past nights before tonight's; default 9")
     made.add_argument("--every", type=int, default=10, help="days from night to night; default 10")
-    made.add_argument("--keep-open", action="store_true", help="leave Prefect running until Ctrl-C")
+    made.add_argument("--keep-open", action="store_true", help="leave Prefect and the pages running until Ctrl-C")
     return made
 
 
@@ -80,7 +81,7 @@ class Prefect(threading.Thread):
 def live(asked: argparse.Namespace, tonight: date, project_is_there: threading.Event) -> None:
     """Live through the past nights in a process of its own and pass on what it tells."""
     arguments = [str(PROJECT), str(asked.customers), str(asked.nights), str(asked.every), str(tonight)]
-    command = [sys.executable, "-m", "winback.sample.nights", *arguments]
+    command = [sys.executable, "-m", "winback.cli.past_nights", *arguments]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as nights:
         try:
             for line in nights.stdout or ():
@@ -158,8 +159,15 @@ def tell_story(told: dict[str, Any]) -> None:
     say(f"  messages       {steps} ({channels})")
     say(f"  control        {held_out} silences were held out; {told['withheld']} messages were withheld from them")
     say(f"  came back      {returned} customers, written to or not")
+    answers = ", ".join(f"{name} {count}" for name, count in told["answers"].items())
+    say(f"  answered       {sum(told['answers'].values())} on the public pages ({answers})")
     say(f"  said stop      {told['said_stop']}")
     say(f"  left in peace  {told['sunset']}, at the end of the ladder")
+    say("  and so tonight shows")
+    for name, standing in told["standings"].items():
+        one = standing["example"]
+        because = f"e.g. {one['customer_id']}: {one['sentence']}" if one else "nobody"
+        say(f"    {name:12} {standing['contacts']:5,}  {because}")
     say("  did it help?")
     for result in told["results"]:
         say(
@@ -174,10 +182,13 @@ def tell_where(told: dict[str, Any]) -> None:
     explain = f".venv/bin/winback --project {PROJECT.relative_to(ROOT)} explain"
     say(f"  every message, as people would see it   {(PROJECT / 'var' / 'outbox' / 'index.html').as_uri()}")
     say(f"  this season as a picture                {PICTURE.as_uri()}")
-    for action, question in (("send", "why somebody got one tonight"), ("hold_out", "why somebody did not")):
-        if action in told["examples"]:
-            say(f"  {question:39} {explain} {told['examples'][action]}")
-    say(f"  Prefect, with tonight's artifacts       ./do up --project {PROJECT.relative_to(ROOT)}")
+    questions = {"why somebody got one tonight": told["examples"].get("send")}
+    questions |= {"why somebody did not": told["examples"].get("hold_out")}
+    for name in ("reactivated", "sunset", "suppressed"):
+        questions[f"why somebody is {name}"] = (told["standings"][name]["example"] or {}).get("customer_id")
+    for question, customer_id in questions.items():
+        if customer_id:
+            say(f"  {question:39} {explain} {customer_id}")
 
 
 def demo(asked: argparse.Namespace, services: Services) -> None:
@@ -202,6 +213,22 @@ def demo(asked: argparse.Namespace, services: Services) -> None:
     tell_where(told)
 
 
+def keep_open(services: Services) -> None:
+    """Serve the pages as well, until Ctrl-C.
+
+    Raises
+    ------
+    ServiceFailed
+        If a program ends by itself.
+    """
+    pages = page_address(business_of(PROJECT))
+    services.start_pages(pages.port)
+    say(f"Until Ctrl-C: Prefect {services.url}, and the public pages {pages.url}")
+    if pages.elsewhere:
+        say("(another program has the port that the links in the messages lead to)")
+    services.watch()
+
+
 def main(arguments: list[str]) -> int:
     """Carry `./do demo` out."""
     asked = parser().parse_args(arguments)
@@ -214,8 +241,9 @@ def main(arguments: list[str]) -> int:
             demo(asked, services)
             say(f"\n{time.monotonic() - begun:.0f} s; nothing left this machine.")
             if asked.keep_open:
-                say("Prefect stays up until Ctrl-C.")
-                services.watch()
+                keep_open(services)
+            else:
+                say(f"Prefect and the pages that its links open: ./do up --project {PROJECT.relative_to(ROOT)}")
         shutil.move(HOME, PROJECT / "var" / "prefect")
     except ServiceFailed as problem:
         print(f"demo: {problem}", file=sys.stderr)

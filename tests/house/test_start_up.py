@@ -23,7 +23,9 @@ def test_help_imports_nothing_slow():
     assert loaded(program) == set()
 
 
-@pytest.mark.parametrize("module", ["winback.night.run", "winback.sample.nights", "winback.cli.app"])
+@pytest.mark.parametrize(
+    "module", ["winback.night.run", "winback.sample.nights", "winback.cli.past_nights", "winback.cli.app"]
+)
 def test_a_night_needs_no_prefect(module):
     assert "prefect" not in loaded(f"import {module}")
 

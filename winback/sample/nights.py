@@ -1,17 +1,16 @@
 """Many nights of the simulated shop in one process: a night, what its messages do, the days until the next night.
 
-In: a directory with a simulated shop. Out: the same shop some weeks later, its ledger, its outbox, and counts that tell
-the story. This is what the demo watches and what benchmarks and tests of whole months start from.
+In: a directory with a simulated shop, and its pages if people are to visit them. Out: the same shop some weeks later,
+its ledger, its outbox, and counts that tell the story. This is what the demo watches (:mod:`winback.cli.past_nights`)
+and what benchmarks and tests of whole months start from.
 """
 
 from __future__ import annotations
 
-import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import date, timedelta
-from pathlib import Path
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 
@@ -20,7 +19,7 @@ from winback.ledger.night_tables import cycles, steps
 from winback.ledger.people_tables import suppressions
 from winback.night.pepper import open_project_ledger
 from winback.night.run import run
-from winback.sample.planted import TIMEZONE
+from winback.sample.page_visits import Visited, Visitors
 from winback.sample.reactions import Message
 from winback.sample.scaffold import scaffold
 from winback.sample.shop import play
@@ -28,10 +27,12 @@ from winback.settings import load_project, wall_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from sqlalchemy import Column, ColumnElement
 
     from winback.ledger.engine import Ledger
+    from winback.sample.page_visits import Pages
     from winback.settings import Project
 
 # One shard: a small shop is faster in one piece, and decisions never depend on the number.
@@ -48,6 +49,7 @@ class NightTold:
     held_out: int
     sunset: int
     held: tuple[str, ...]
+    visited: Visited
 
 
 def every(days: int, *, before: date, nights: int) -> list[date]:
@@ -55,7 +57,7 @@ def every(days: int, *, before: date, nights: int) -> list[date]:
     return [before - timedelta(days=days * back) for back in range(nights, 0, -1)]
 
 
-def live_through(root: Path, nights: Sequence[date], *, until: date) -> Iterator[NightTold]:
+def live_through(root: Path, nights: Sequence[date], *, until: date, pages: Pages | None = None) -> Iterator[NightTold]:
     """Live through some nights and the days between them; yield what each night did.
 
     Parameters
@@ -63,13 +65,25 @@ def live_through(root: Path, nights: Sequence[date], *, until: date) -> Iterator
     root : a project directory with a simulated shop whose history ends the day before the first night
     nights : business days, ascending
     until : the last day to live through, e.g. the day before a night that somebody else runs
+    pages : makes the public pages that people visit after a night; None if nobody does
 
     Raises
     ------
     WinbackError
-        Whatever a night raises.
+        Whatever a night raises, and if a page does not answer as it should.
     """
     project = load_project(root)
+    with ExitStack() as stack:
+        visitors: Visitors | None = None
+        if pages is not None:
+            open_ledger = stack.enter_context(open_project_ledger(project))
+            begins_at = datetime.combine(nights[0], time.min, tzinfo=project.zone)
+            visitors = Visitors(project, open_ledger, pages=pages, starts_at=begins_at)
+        yield from _live(project, nights, until=until, visitors=visitors)
+
+
+def _live(project: Project, nights: Sequence[date], *, until: date, visitors: Visitors | None) -> Iterator[NightTold]:
+    root = project.root
     for night, next_night in zip(nights, [*nights[1:], until + timedelta(days=1)], strict=True):
         # Whoever keeps this shop looks at every plan: the first night's crowd takes its later steps together, too.
         looked_at = [f"growth:{night}", f"sunsets:{night}"]
@@ -84,6 +98,7 @@ def live_through(root: Path, nights: Sequence[date], *, until: date) -> Iterator
             held_out=decided.get("hold_out", 0),
             sunset=decided.get("sunset", 0),
             held=tuple(item["name"] for item in report["held"]),
+            visited=visitors.come(night) if visitors else Visited(0, 0),
         )
 
 
@@ -123,34 +138,15 @@ def story(project: Project) -> dict[str, Any]:
 
 
 def found_and_live(
-    root: Path, *, customers: int, nights: Sequence[date], until: date, tell: Callable[[str], None]
+    root: Path, *, customers: int, nights: Sequence[date], until: date, tell: Callable[[str], None], pages: Pages
 ) -> None:
     """Found a shop and live through its nights, telling each in a line."""
     scaffold(root, customers=customers, ends_on=nights[0] - timedelta(days=1))
     tell(f"a shop of {customers:,} customers; its history ends on {nights[0] - timedelta(days=1)}")
-    for told in live_through(root, nights, until=until):
+    for told in live_through(root, nights, until=until, pages=pages):
         held = f"  held: {', '.join(told.held)}" if told.held else ""
         tell(
-            f"night of {told.as_of}   messages {told.new_messages:4d}   control group {told.held_out:4d}   "
-            f"left in peace {told.sunset:4d}{held}"
+            f"night of {told.as_of}   messages {told.new_messages:4d}   answered {told.visited.answers:3d}   "
+            f"said stop {told.visited.stops:2d}   control group {told.held_out:4d}   "
+            f"left in peace {told.sunset:3d}{held}"
         )
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Found a shop and live through the nights before tonight's: DIR CUSTOMERS NIGHTS EVERY_DAYS [TONIGHT]."""
-    root, customers, nights, days = Path(arguments[0]), *map(int, arguments[1:4])
-    tonight = wall_clock().astimezone(ZoneInfo(TIMEZONE)).date()
-    if len(arguments) > len(("DIR", "CUSTOMERS", "NIGHTS", "EVERY_DAYS")):
-        tonight = date.fromisoformat(arguments[4])
-    dates = every(days, before=tonight, nights=nights)
-
-    def tell(text: str) -> None:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
-
-    found_and_live(root, customers=customers, nights=dates, until=tonight - timedelta(days=1), tell=tell)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -58,10 +58,10 @@ def _chance(messages: pd.DataFrame, question: str, *, seed: int) -> NDArray[np.f
     """Return a number in [0, 1) per message: the same for the same message, question and seed."""
     key = messages["customer_id"] + "|" + messages["programme"] + "|" + messages["channel"]
     key = key + "|" + messages["step"].astype("str") + "|" + messages["day"].astype("str")
-    return _uniform(f"{seed}|{question}|" + key)
+    return uniform(f"{seed}|{question}|" + key)
 
 
-def _uniform(keys: pd.Series) -> NDArray[np.float64]:
+def uniform(keys: pd.Series) -> NDArray[np.float64]:
     """Return a number in [0, 1) per key, as if drawn evenly, and always the same for the same key."""
     hashed = pd.util.hash_array(keys.to_numpy(dtype=object), categorize=False)
     numbers: NDArray[np.float64] = (hashed >> np.uint64(11)).astype(np.float64) / 2.0**53
@@ -70,7 +70,7 @@ def _uniform(keys: pd.Series) -> NDArray[np.float64]:
 
 def loads_mail_by_machine(customer_ids: pd.Series, *, seed: int) -> NDArray[np.bool_]:
     """Return whose mail program opens every mail by itself."""
-    return _uniform(f"{seed}|machine|" + customer_ids) < planted.MACHINE_OPEN
+    return uniform(f"{seed}|machine|" + customer_ids) < planted.MACHINE_OPEN
 
 
 def stopped_lives(shop: Shop, messages: pd.DataFrame, *, pending: NDArray[np.int64]) -> pd.DataFrame:

@@ -15,22 +15,36 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from winback.activity.store import ActivityStore
+from winback.core.reasons import Reason
 from winback.errors import UsageError
 from winback.ledger import contact_rows, cycles
 from winback.ledger.night_tables import decisions
+from winback.ledger.people_tables import suppressions
+from winback.ledger.public_tables import engagements
 from winback.night.check import load_programmes
 from winback.night.measure import measure
 from winback.night.pepper import open_project_ledger
+from winback.night.unsubscribe import SOURCE
 from winback.sample.nights import story
 from winback.sample.shop_memory import read_truth
 from winback.settings import load_project
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
+    from datetime import date
 
     from sqlalchemy import Connection, Select
 
     from winback.settings import Project
+
+
+STANDINGS = {
+    "active": (Reason.ACTIVE,),
+    "reactivated": (Reason.RETURNED,),
+    "sunset": (Reason.LADDER_ENDED, Reason.SUNSETTED),
+    "suppressed": (Reason.OPTED_OUT, Reason.COMPLAINED, Reason.INVALID_ADDRESS, Reason.CONSENT_WITHDRAWN),
+}
+"""Where the silence of a contact has led, by the reasons of a night's decisions."""
 
 
 def tell(project: Project) -> dict[str, Any]:
@@ -40,8 +54,9 @@ def tell(project: Project) -> dict[str, Any]:
     -------
     what :func:`winback.sample.nights.story` says; first_on, as_of (first and last night), nights, contacts (in scope),
     reasons (of the last night: reason -> contacts), examples (one made-up customer by action, for `winback explain`),
-    said_stop (messages answered with a stop), steps (number -> kind, where all programmes agree), results (one a
-    programme, :func:`winback.night.measure.measure`)
+    standings (of the last night: :data:`STANDINGS` -> contacts, an example with its reason and sentence, whoever was on
+    a page first), answers (on the pages, by kind), said_stop (messages answered with a stop), steps (number -> kind,
+    where all programmes agree), results (one a programme, :func:`winback.night.measure.measure`)
 
     Raises
     ------
@@ -57,6 +72,10 @@ def tell(project: Project) -> dict[str, Any]:
             tonight = decisions.c.as_of == last.as_of
             reasons = _pairs(connection, select(decisions.c.reason, func.count()).where(tonight))
             examples = _pairs(connection, select(decisions.c.action, func.min(decisions.c.customer_id)).where(tonight))
+            standings = {name: _standing(connection, last.as_of, those) for name, those in STANDINGS.items()}
+            answers = _pairs(connection, select(engagements.c.kind, func.count()).where(engagements.c.is_qualified))
+            one_clicks = suppressions.c.source == SOURCE, suppressions.c.kind == "customer"
+            said_stop = connection.scalar(select(func.count()).where(*one_clicks)) or 0
             contacts = contact_rows.count_contacts(connection)["present"]
         store = ActivityStore.open(project.activity, zone=project.zone)
         results = measure(project, ledger, store, as_of=last.as_of)
@@ -67,7 +86,9 @@ def tell(project: Project) -> dict[str, Any]:
         "contacts": contacts,
         "reasons": reasons,
         "examples": examples,
-        "said_stop": int(read_truth(project.root).reactions["opted_out"].sum()),
+        "standings": standings,
+        "answers": answers,
+        "said_stop": said_stop + int(read_truth(project.root).reactions["opted_out"].sum()),
         "steps": _kinds(project),
         "results": results,
     }
@@ -77,6 +98,18 @@ def _pairs(connection: Connection, query: Select[Any]) -> dict[str, Any]:
     """Return the rows of a query as key -> value, one a group of the first column."""
     found = connection.execute(query.group_by(query.selected_columns[0]).order_by(query.selected_columns[0]))
     return {row[0]: row[1] for row in found}
+
+
+def _standing(connection: Connection, as_of: date, reasons: Collection[Reason]) -> dict[str, Any]:
+    """Return how many contacts a night decided about for some reasons, and one of them, whoever was on a page first."""
+    those = decisions.c.as_of == as_of, decisions.c.reason.in_(reasons)
+    was_there = decisions.c.customer_id.in_(select(engagements.c.customer_id))
+    one = select(decisions.c.customer_id, decisions.c.reason).where(*those)
+    found = connection.execute(one.order_by(was_there.desc(), decisions.c.customer_id).limit(1)).one_or_none()
+    count = connection.scalar(select(func.count()).select_from(decisions).where(*those)) or 0
+    sentences = {reason.value: reason.sentence for reason in reasons}
+    example = {"customer_id": found[0], "reason": found[1], "sentence": sentences[found[1]]} if found else None
+    return {"contacts": count, "example": example}
 
 
 def _kinds(project: Project) -> dict[int, str]:

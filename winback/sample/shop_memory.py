@@ -108,6 +108,17 @@ def _read_truth_file(root: Path) -> dict[str, Any]:
     return found
 
 
+def read_seed(root: Path) -> int:
+    """Return the number a shop was made from.
+
+    Raises
+    ------
+    UsageError
+        If the directory holds no simulated shop.
+    """
+    return int(_read_truth_file(root)["seed"])
+
+
 def recall(root: Path) -> Memory:
     """Return a stored memory, after undoing a play that was cut short.
 
