@@ -66,4 +66,6 @@ def test_openapi_names_the_routes_of_the_interface_and_no_other(shop):
         "/p/{token}": ["get", "post"],
         "/hooks/sendgrid": ["post"],
         "/hooks/twilio/status": ["post"],
+        "/hooks/twilio/inbound": ["post"],
+        "/hooks/segment": ["post"],
     }

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from winback.core.message_links import coded_prefix
 from winback.night import landing as landings
+from winback.web.api_description import problem
 from winback.web.page_forms import FORM, read_form
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 SCALE = ("1", "2", "3", "4", "5")
 LONGEST_COMMENT = 1000
-UNFINISHED = 422
+NOTHING_TO_DO, UNFINISHED = 405, 422
 
 
 def make_routes(site: Site) -> APIRouter:
@@ -37,7 +38,12 @@ def make_routes(site: Site) -> APIRouter:
     routes = APIRouter(default_response_class=HTMLResponse)
 
     @routes.head("/s/{code}", include_in_schema=False)
-    @routes.get("/s/{code}", status_code=302, summary="Where a message leads; changes nothing")
+    @routes.get(
+        "/s/{code}",
+        status_code=302,
+        response_class=RedirectResponse,
+        summary="Where a message leads; changes nothing",
+    )
     def follow(code: str) -> Response:
         found = landings.target_of(site.ledger, _prefix(code))
         if found is None:
@@ -54,7 +60,12 @@ def make_routes(site: Site) -> APIRouter:
     def show(request: Request, code: str) -> Response:
         return _page(site, request, _landing(site, code))
 
-    @routes.post("/l/{code}", summary="Answer, enter, or see the coupon", openapi_extra=FORM)
+    @routes.post(
+        "/l/{code}",
+        summary="Answer, enter, or see the coupon",
+        openapi_extra=FORM,
+        responses={status: problem(status) for status in (NOTHING_TO_DO, UNFINISHED)},
+    )
     async def act(request: Request, code: str) -> Response:
         return await run_in_threadpool(_act, site, request, code, await read_form(request))
 
@@ -98,7 +109,7 @@ def _act(site: Site, request: Request, code: str, form: Form) -> Response:
         return site.page("coupon_shown.html", language, texts=texts, coupon=coupon, until=until, has_pool=has_pool)
     read = READ.get(landing.step.kind)
     if read is None:
-        raise HTTPException(405)
+        raise HTTPException(NOTHING_TO_DO)
     if landing.answered is None:
         _, texts = _speech(site, request, landing)
         detail, fault = read(form, landing, texts)

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.responses import PlainTextResponse
+from starlette.responses import Response
 
 from winback import __version__
 from winback.core.message_links import held_prefix
 from winback.errors import StoreError
 from winback.web import landing_pages, opt_out_pages, preference_pages, vendor_hooks
 from winback.web.answer_headers import AnswerHeaders
+from winback.web.api_description import DescribedApp
 from winback.web.rate_limits import RateLimits
 from winback.web.request_bounds import RequestBounds
 from winback.web.site import Site
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.types import ASGIApp, Scope
 
     from winback.ledger.engine import Ledger
@@ -42,6 +42,19 @@ ROUTERS: tuple[Callable[[Site], APIRouter], ...] = (
     vendor_hooks.make_routes,
 )
 """What makes the routes of each concern."""
+
+
+_IS_WELL = {
+    "application/json": {
+        "schema": {"type": "object", "properties": {"ok": {"const": True}}, "required": ["ok"]},
+    },
+}
+
+
+class StyleSheet(Response):
+    """The look of pages."""
+
+    media_type = "text/css"
 
 
 def make_public_app(
@@ -65,7 +78,7 @@ def make_public_app(
         If what the pages are made of is not sound.
     """
     site = Site(project, ledger, clock=clock)
-    app = FastAPI(
+    app = DescribedApp(
         title="winback, public pages",
         version=__version__,
         docs_url=None,  # the pages that show it load scripts from elsewhere
@@ -114,14 +127,14 @@ def _service_routes(site: Site) -> APIRouter:
     """Return the routes that no person follows."""
     routes = APIRouter()
 
-    @routes.get("/healthz", summary="Whether the pages can be served")
+    @routes.get("/healthz", summary="Whether the pages can be served", responses={200: {"content": _IS_WELL}})
     def healthz() -> JSONResponse:
         with site.ledger.reading() as connection:
             connection.exec_driver_sql("SELECT 1")
         return JSONResponse({"ok": True})
 
-    @routes.get("/assets/style.css", summary="The look of the pages")
-    def style() -> PlainTextResponse:
-        return PlainTextResponse(site.style, media_type="text/css", headers={"cache-control": "public, max-age=3600"})
+    @routes.get("/assets/style.css", summary="The look of the pages", response_class=StyleSheet)
+    def style() -> StyleSheet:
+        return StyleSheet(site.style, headers={"cache-control": "public, max-age=3600"})
 
     return routes

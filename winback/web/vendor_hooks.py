@@ -21,6 +21,7 @@ from winback.ledger.webhook_calls import Call
 from winback.night.hear_events import hear_events
 from winback.night.hear_texts import hear_text
 from winback.night.hear_vendors import hear
+from winback.web.api_description import TEXT
 
 if TYPE_CHECKING:
     from winback.channels import Receipts
@@ -46,7 +47,13 @@ def make_routes(site: Site) -> APIRouter:
     async def twilio_status(request: Request) -> Response:
         return await run_in_threadpool(_hear_twilio_status, site, request, await request.body())
 
-    @routes.post("/hooks/twilio/inbound", summary="Texts that people send, signed", openapi_extra=_SIGNED)
+    @routes.post(
+        "/hooks/twilio/inbound",
+        response_class=Response,
+        responses={200: {"description": "What is texted back", "content": {twilio_answers.MEDIA_TYPE: TEXT}}},
+        summary="Texts that people send, signed",
+        openapi_extra=_SIGNED,
+    )
     async def twilio_inbound(request: Request) -> Response:
         return await run_in_threadpool(_hear_twilio_text, site, request, await request.body())
 
