@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.pool import SingletonThreadPool
 
 from winback.errors import Fault, SettingsError, StoreBusy, StoreUnavailable
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Executable, Table
 
 BUSY_TIMEOUT_SECONDS = 10
+MOST_GLANCING_THREADS = 64
+"""A thread more, and the pool closes the connection of one of the others; a web app has 40 and one."""
 _VARIABLE = "WINBACK_DATABASE_URL"
 _LOUD = ("sqlalchemy", "sqlalchemy.engine", "sqlalchemy.engine.Engine")
 _BUSY_SIGNS = ("locked", "lock timeout", "deadlock", "could not serialize")
@@ -103,6 +106,19 @@ def make_engine(url: str, *, create: bool) -> Engine:
     return engine
 
 
+def make_glancing_engine(url: URL) -> Engine:
+    """Return an engine for single questions to a SQLite file: one connection a thread, which can only read."""
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        poolclass=SingletonThreadPool,
+        pool_size=MOST_GLANCING_THREADS,
+        connect_args={"timeout": BUSY_TIMEOUT_SECONDS},
+    )
+    event.listen(engine, "connect", _configure_glances)
+    return engine
+
+
 def _prepare_file(file: Path, *, create: bool) -> None:
     """Make the file for its owner only, before SQLite would make it for everybody."""
     if not file.exists() and not create:
@@ -122,6 +138,11 @@ def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -65536"):
         cursor.execute(f"PRAGMA {setting}")
     cursor.close()
+
+
+def _configure_glances(connection: sqlite3.Connection, record: object) -> None:
+    _configure_sqlite(connection, record)
+    connection.execute("PRAGMA query_only = ON").close()
 
 
 def _begin_sqlite(connection: Connection) -> None:

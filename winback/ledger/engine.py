@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from sqlalchemy import column, inspect, select, table
 
 from winback.errors import Fault, GuardRefused, MigrationNeeded, SettingsError, StoreBusy, StoreUnavailable
 from winback.ledger import locks, schema
-from winback.ledger.connections import database_file, make_engine, translated
+from winback.ledger.connections import database_file, make_engine, make_glancing_engine, translated
 from winback.ledger.control_tables import meta
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Ledger:
     def __init__(self, engine: Engine, *, pepper: bytes | None) -> None:
         self.engine = engine
         self._pepper = pepper
+        self._has_glanced = False
 
     def __enter__(self) -> Self:
         """Return the ledger itself."""
@@ -99,6 +101,19 @@ class Ledger:
                 yield connection
 
     @contextmanager
+    def glancing(self) -> Iterator[Connection]:
+        """One question that reads: no transaction around it, and on SQLite a connection that nobody else waits for.
+
+        A third of what :meth:`reading` costs. Of two questions the second may see a later state.
+        """
+        if not self.is_sqlite:
+            with self.reading() as connection:
+                yield connection
+            return
+        with translated(self.engine.url), self._glances.connect() as connection:
+            yield connection
+
+    @contextmanager
     def lock(self, name: str, *, is_used_once: bool = False) -> Iterator[None]:
         """Hold the lock ``name`` ("night", or a sender's id) until the block ends or this process dies.
 
@@ -148,9 +163,16 @@ class Ledger:
             finally:
                 raw.close()
 
+    @cached_property
+    def _glances(self) -> Engine:
+        self._has_glanced = True
+        return make_glancing_engine(self.engine.url)
+
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+        if self._has_glanced:
+            self._glances.dispose()
 
 
 def open_ledger(url: str, *, pepper: bytes | None, create: bool = False) -> Ledger:

@@ -43,7 +43,7 @@ class Landing:
 
 def target_of(ledger: Ledger, prefix: str) -> tuple[Addressed, str | None] | None:
     """Return the message of a short link and where it leads, None for one of our own pages; None if there is none."""
-    with ledger.reading() as connection:
+    with ledger.glancing() as connection:
         message = links.find_message(connection, prefix)
     return None if message is None else (message, message.target)
 

@@ -44,8 +44,8 @@ def make_routes(site: Site) -> APIRouter:
         response_class=RedirectResponse,
         summary="Where a message leads; changes nothing",
     )
-    def follow(code: str) -> Response:
-        found = landings.target_of(site.ledger, _prefix(code))
+    async def follow(code: str) -> Response:
+        found = await site.look(landings.target_of, _prefix(code))
         if found is None:
             raise HTTPException(404)
         _, target = found

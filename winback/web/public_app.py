@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from winback.settings import Project
 
 ROUTERS: tuple[Callable[[Site], APIRouter], ...] = (
+    landing_pages.make_routes,
     opt_out_pages.make_routes,
     preference_pages.make_routes,
-    landing_pages.make_routes,
     vendor_hooks.make_routes,
 )
-"""What makes the routes of each concern."""
+"""What makes the routes of each concern. They are tried in this order, and most visitors follow a short link."""
 
 
 _IS_WELL = {

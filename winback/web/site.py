@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse
 
 from winback.night.check import load_programmes
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from winback.ledger.engine import Ledger
     from winback.night.page_texts import Language
     from winback.settings import Project
+
+
+Looked = TypeVar("Looked")
 
 
 def fill(text: str, **values: object) -> str:
@@ -75,6 +79,15 @@ class Site:
         loader = self._pages.loader
         rules = loader.get_source(self._pages, "style.css")[0] if loader else ""
         return self.palettes + rules
+
+    async def look(self, question: Callable[[Ledger, str], Looked], of: str) -> Looked:
+        """Ask the ledger a question that glances at one row, found by its key.
+
+        SQLite answers from memory in a tenth of a millisecond, less than a thread would cost; a server is asked in one.
+        """
+        if self.ledger.is_sqlite:
+            return question(self.ledger, of)
+        return await run_in_threadpool(question, self.ledger, of)
 
     def language(self, scope: Scope, wanted: Iterable[str | None] = ()) -> Language:
         """Return the language to speak: what is known of the person, else what the browser asks for."""
