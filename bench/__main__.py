@@ -25,7 +25,6 @@ VERSIONS = ("duckdb", "ibis-framework", "numpy", "pandas", "pyarrow", "sqlalchem
 KIB_PER_MIB = 1024
 LATER = {
     "report": "there is no report yet",
-    "web": "there are no web apps yet",
 }
 """Cases that are promised and cannot exist before what they measure; `all` leaves them out."""
 
