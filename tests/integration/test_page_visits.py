@@ -15,6 +15,7 @@ from winback.ledger.message_tables import messages
 from winback.ledger.night_tables import decisions
 from winback.ledger.people_tables import suppressions
 from winback.ledger.public_tables import engagements
+from winback.ledger.refusals import STOP_WORD
 from winback.night.pepper import open_project_ledger
 from winback.night.unsubscribe import SOURCE
 from winback.sample.nights import every, live_through
@@ -39,8 +40,8 @@ class Season:
         self.told = list(live_through(root, NIGHTS, until=DAY - timedelta(days=1), pages=make_public_app))
         with open_project_ledger(self.project) as ledger, ledger.reading() as connection:
             self.acts = connection.execute(select(engagements)).all()
-            refused = suppressions.c.source == SOURCE, suppressions.c.kind == "customer"
-            self.one_clicks = connection.execute(select(suppressions).where(*refused)).all()
+            refused = suppressions.c.source.in_((SOURCE, STOP_WORD)), suppressions.c.kind == "customer"
+            self.stops = connection.execute(select(suppressions).where(*refused)).all()
             self.sent = {row.message_id: row for row in connection.execute(select(messages))}
             rows = connection.execute(select(decisions.c.as_of, decisions.c.customer_id, decisions.c.reason))
             self.reasons = {(row.as_of, row.customer_id): row.reason for row in rows}
@@ -53,7 +54,7 @@ def season(tmp_path_factory):
 
 def test_every_visit_is_in_the_ledger_by_the_pages(season):
     answers, stops = (sum(getattr(told.visited, name) for told in season.told) for name in ("answers", "stops"))
-    assert (len(season.acts), len(season.one_clicks)) == (answers, stops)
+    assert (len(season.acts), len(season.stops)) == (answers, stops)
     assert answers > 2
     assert stops > 0
 
@@ -67,7 +68,7 @@ def test_people_answer_after_they_were_written_to_and_before_the_next_night(seas
 def test_the_next_night_knows_who_was_there_and_who_said_stop(season):
     last = season.told[-1].as_of
     came = {act.customer_id for act in season.acts if act.occurred_at.date() < last}
-    said_no = {one.key for one in season.one_clicks if one.created_at.date() < last}
+    said_no = {one.key for one in season.stops if one.created_at.date() < last}
     assert came
     assert said_no
     seen = {season.reasons[next(night for night in NIGHTS if night > act.occurred_at.date()), act.customer_id]
@@ -88,7 +89,7 @@ def test_a_season_is_told_by_where_its_people_stand(season):
             assert example["sentence"] == Reason.__members__[tonight[example["customer_id"]].upper()].sentence
     assert told["standings"]["reactivated"]["contacts"] > 0
     assert sum(told["answers"].values()) == len(season.acts)
-    assert told["said_stop"] >= len(season.one_clicks)
+    assert told["said_stop"] >= len(season.stops)
 
 
 def test_a_page_that_fails_ends_the_story(season):

@@ -155,9 +155,9 @@ OPT_OUT = {"email": 0.004, "sms": 0.012, "whatsapp": 0.008}
 ANSWERS_BROUGHT_BACK, ANSWERS = 0.5, 0.06
 """Chance that a message is answered on its page: by whoever it brings back, and by everybody else."""
 
-ONE_CLICK = 0.025
-"""Chance that a mail is answered by the link in it that says stop, by whoever is not brought back by it. Beside
-:data:`OPT_OUT`, which is told to the shop and reaches the engine by the feed of consents."""
+STOPS = {"email": 0.025, "sms": 0.05, "whatsapp": 0.05}
+"""Chance that a message is answered by the link in it that says stop, or by a texted STOP, by whoever is not brought
+back by it. Beside :data:`OPT_OUT`, which is told to the shop and reaches the engine by the feed of consents."""
 
 MACHINE_OPEN = 0.40
 """Part of the customers whose mail program loads every mail by itself."""
@@ -183,7 +183,7 @@ def planted_parameters() -> dict[str, object]:
         "return_within_days": RETURN_WITHIN_DAYS,
         "opt_out": OPT_OUT,
         "answers": [ANSWERS_BROUGHT_BACK, ANSWERS],
-        "one_click": ONE_CLICK,
+        "stops": STOPS,
         "machine_open": MACHINE_OPEN,
     }
     plain: dict[str, object] = json.loads(json.dumps(parameters))

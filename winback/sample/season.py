@@ -21,6 +21,7 @@ from winback.ledger import contact_rows, cycles
 from winback.ledger.night_tables import decisions
 from winback.ledger.people_tables import suppressions
 from winback.ledger.public_tables import engagements
+from winback.ledger.refusals import STOP_WORD
 from winback.night.check import load_programmes
 from winback.night.measure import measure
 from winback.night.pepper import open_project_ledger
@@ -74,8 +75,8 @@ def tell(project: Project) -> dict[str, Any]:
             examples = _pairs(connection, select(decisions.c.action, func.min(decisions.c.customer_id)).where(tonight))
             standings = {name: _standing(connection, last.as_of, those) for name, those in STANDINGS.items()}
             answers = _pairs(connection, select(engagements.c.kind, func.count()).where(engagements.c.is_qualified))
-            one_clicks = suppressions.c.source == SOURCE, suppressions.c.kind == "customer"
-            said_stop = connection.scalar(select(func.count()).where(*one_clicks)) or 0
+            on_our_pages = suppressions.c.source.in_((SOURCE, STOP_WORD)), suppressions.c.kind == "customer"
+            said_stop = connection.scalar(select(func.count()).where(*on_our_pages)) or 0
             contacts = contact_rows.count_contacts(connection)["present"]
         store = ActivityStore.open(project.activity, zone=project.zone)
         results = measure(project, ledger, store, as_of=last.as_of)
