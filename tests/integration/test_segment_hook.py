@@ -15,7 +15,7 @@ from segment_world import HOOK, SHARED, SOURCE, sign, track
 from sqlalchemy import select
 from test_vendor_hooks import count, everything, make_pages, refused
 
-from winback.channels.segment_calls import SHARED_SECRET
+from winback.channels.segment_calls import VARIABLE
 from winback.ledger import claims, erasure, people, queue, refusals, signs_of_life
 from winback.ledger.inbound_tables import heard_events
 from winback.ledger.people_tables import suppressions
@@ -199,7 +199,7 @@ def test_what_is_not_signed_as_a_whole_is_refused_and_changes_nothing(pages):
 
 
 def test_without_its_secret_the_hook_is_shut_and_says_so(pages, caplog):
-    shut = web_world.make_site(pages, **{SHARED_SECRET: " "})
+    shut = web_world.make_site(pages, **{VARIABLE: " "})
     with caplog.at_level(logging.ERROR, "winback.web"):
         assert tell(shut, bought()).status_code == 503
     assert "WINBACK_SEGMENT_SECRET is not set" in caplog.text

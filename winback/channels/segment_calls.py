@@ -17,7 +17,8 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SHARED_SECRET = "WINBACK_SEGMENT_SECRET"  # noqa: S105  # pragma: allowlist secret  the name of the variable
+VARIABLE = "WINBACK_SEGMENT_SECRET"
+"""What holds the shared secret."""
 SIGNATURE_HEADER = "X-Signature"
 LONGEST_FIELD = 300
 """Characters of a field that are kept: more than the rules of the border allow, so that they refuse what is longer."""

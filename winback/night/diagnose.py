@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from winback.channels.provider_settings import is_loopback
 from winback.channels.registry import keeps_lists
-from winback.channels.segment_calls import SHARED_SECRET as SEGMENT_SECRET
+from winback.channels.segment_calls import VARIABLE as SEGMENT_SECRET
 from winback.errors import ConfigError, WinbackError
 from winback.ledger import cycles, held_steps, queue, reviews, switches, vendor_lists
 from winback.ledger.engine import check as check_database

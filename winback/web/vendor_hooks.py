@@ -101,7 +101,7 @@ def _reply(site: Site, heard: Heard) -> str:
 
 
 def _hear_segment(site: Site, request: Request, body: bytes) -> Response:
-    secret = _key(site, segment_calls.SHARED_SECRET, request)
+    secret = _key(site, segment_calls.VARIABLE, request)
     signature = request.headers.get(segment_calls.SIGNATURE_HEADER)
     if not segment_calls.signature_holds(body, signature=signature, secret=secret):
         raise HTTPException(403)
