@@ -21,6 +21,7 @@ from winback.night.agree import note_approval
 from winback.night.deliver import deliver, write_local_pages
 from winback.night.evidence import seek_evidence
 from winback.night.exchange_lists import exchange
+from winback.night.judge_visits import judge_visits
 from winback.night.pepper import open_project_ledger
 from winback.night.poll_texts import poll
 from winback.night.run import apply_plan
@@ -138,5 +139,6 @@ def settle_messages(project: str) -> dict[str, int]:
         for warning in (*polled.warnings, *exchange(opened, ledger, now=now).warnings):
             get_run_logger().warning("%s", warning)
         counts = dict(settle(ledger, now=now, today=opened.business_date(now)).states)
-    get_run_logger().info("settled %s", counts)
+        judged = judge_visits(opened, ledger, now=now)
+    get_run_logger().info("settled %s, visits %s", counts, judged)
     return counts

@@ -29,6 +29,7 @@ from winback.ledger.people_tables import contacts
 from winback.settings import load_project
 from winback.web.http_server import PatientProtocol, Served, listen
 from winback.web.public_app import make_public_app
+from winback.web.visit_log import VisitLog
 
 if TYPE_CHECKING:
     from winback.ledger.engine import Ledger
@@ -81,7 +82,8 @@ class Pages:
     def __init__(self, project: Project, ledger: Ledger, *customers: str, clock: Clock | None = None) -> None:
         self.project, self.ledger, self.clock = project, ledger, clock or Clock()
         rows.populate(ledger, *customers)
-        self.app = make_public_app(project, ledger, clock=self.clock)
+        self.visits = VisitLog(ledger)
+        self.app = make_public_app(project, ledger, clock=self.clock, visit_log=self.visits)
         self.browser = self.visitor()
 
     def visitor(self, address: str = "192.0.2.1", **headers: str) -> Browser:

@@ -35,6 +35,7 @@ from winback.ledger import (
     signs_of_life,
     switches,
     verdicts,
+    visits,
     webhook_calls,
 )
 from winback.ledger.engine import open_ledger
@@ -42,6 +43,7 @@ from winback.ledger.night_tables import quarantine
 from winback.ledger.people_tables import contacts
 from winback.ledger.refusals import Act, Target
 from winback.ledger.signs_of_life import Sign
+from winback.ledger.visits import Visit
 from winback.ledger.webhook_calls import Call
 
 PEPPER, NIGHT, NOW = rows.PEPPER, rows.NIGHT, rows.NOW
@@ -290,7 +292,16 @@ PLANTED = {
     "last_name": "Quartermain",
     "extra": '{"dog": "Fluffernutter"}',
 }
-TRACES = ["Zebulon", "zebulon", "uartermain", "98765432", "Fluffernutter", "vendor-id-of-zeb"]
+TRACES = [
+    "Zebulon",
+    "zebulon",
+    "uartermain",
+    "98765432",
+    "Fluffernutter",
+    "vendor-id-of-zeb",
+    "203.0.113.0/24",
+    "Zeb's Phone",
+]
 
 
 @pytest.fixture
@@ -334,6 +345,8 @@ def known(ledger):
         receipts.record_receipts(connection, [told], now=NOW, today=NIGHT, pepper=PEPPER)
         doubtful = reviews.Review(0, "sms", "h", "h", me, NOW, "this is Zebulon, stop that")
         reviews.open_review(connection, doubtful, customer_ids=[me])
+        visit = Visit("v1", result.message_id, "act", "pages", NOW, "203.0.113.0/24", "Zeb's Phone")
+        assert visits.store(connection, [visit]) == 1
         webhook_calls.store(connection, Call("p", "", error.encode()), receipts=1, unreadable=0, now=NOW)
     return ledger
 
@@ -396,6 +409,7 @@ def test_nothing_of_a_forgotten_person_stays_in_any_table_or_page(known, backend
         "decisions": 1,
         "messages": 2,
         "engagements": 1,
+        "visits": 1,
         "webhook_calls": 1,
     }
     found = _everything(known, backend)

@@ -23,6 +23,7 @@ MAIL = """<mjml><mj-head><mj-title>{{ customer.first_name }}, hello</mj-title><m
 </mj-column></mj-section></mj-body></mjml>"""
 SMS = "{{ business.name }}: hi {{ customer.first_name | default: 'you' }} {{ links.act }} STOP"
 FILES = {"a.email.mjml": MAIL, "a.sms.liquid": SMS, "a.sms.fr.liquid": SMS + " au revoir", "a.whatsapp.liquid": SMS}
+KEY = b"secret"
 FACTS = MessageFacts(
     message_id="0123456789abcdef" * 2,
     template="a",
@@ -37,7 +38,7 @@ FACTS = MessageFacts(
 
 
 def renderer(files: dict | None = None, **options) -> Renderer:
-    return Renderer(Templates(files or FILES, business=BUSINESS), key=b"secret", **options)
+    return Renderer(Templates(files or FILES, business=BUSINESS), key=KEY, **options)
 
 
 def test_an_sms_is_measured_and_priced() -> None:

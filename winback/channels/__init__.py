@@ -111,6 +111,15 @@ class SendResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Followed:
+    """What a provider tells of whoever loaded a mail's pictures or followed one of its links; all as it came."""
+
+    agent: str = field(repr=False)
+    address: str = field(repr=False)
+    url: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Receipt:
     """One thing a provider told after it had answered.
 
@@ -120,6 +129,7 @@ class Receipt:
     occurred_at : aware
     code, detail : the vendor's own; neither holds an address
     is_machine : opened or clicked by a program: no sign of life
+    followed : of an open or a click: who did it
     channel, address : whom an answer came from; empty where ``message_id`` says it
     """
 
@@ -131,6 +141,7 @@ class Receipt:
     code: str | None = None
     detail: str | None = None
     is_machine: bool = False
+    followed: Followed | None = None
     consequence: Consequence | None = None
     channel: str = ""
     address: str = field(default="", repr=False)

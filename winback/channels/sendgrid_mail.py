@@ -18,7 +18,7 @@ import orjson
 import sendgrid
 from sendgrid.helpers.eventwebhook import EventWebhook
 
-from winback.channels import Consequence, Outcome, Prepared, Receipt, Receipts, SendResult
+from winback.channels import Consequence, Followed, Outcome, Prepared, Receipt, ReceiptKind, Receipts, SendResult
 from winback.channels.mail_batches import LARGEST_REQUEST_BYTES, MOST_PEOPLE, mail_requests
 from winback.channels.request_bodies import is_message_id, mail_body
 from winback.channels.vendor_codes import code_table, retry_after_seconds, vendor_id, without_persons
@@ -42,6 +42,7 @@ TIMESTAMP_HEADER = "X-Twilio-Email-Event-Webhook-Timestamp"
 _MOST_CALLS_A_BATCH = 40
 _BYTES_A_CHARACTER = 12
 _LATEST_EPOCH = 1 << 33
+_FOLLOWING = (ReceiptKind.OPENED, ReceiptKind.CLICKED)
 
 
 class _MailCall(list[Prepared]):
@@ -245,9 +246,14 @@ def _receipt(event: dict[str, Any]) -> Receipt | None:
         code=vendor_id(event.get("status")),
         detail=without_persons(reason, _text(event.get("email"))) or None,
         is_machine=event.get("sg_machine_open") is True,
+        followed=_followed(event) if meaning.kind in _FOLLOWING else None,
         consequence=meaning.consequence,
         channel="email",
     )
+
+
+def _followed(event: dict[str, Any]) -> Followed:
+    return Followed(agent=_text(event.get("useragent")), address=_text(event.get("ip")), url=_text(event.get("url")))
 
 
 def _text(value: object) -> str:

@@ -217,10 +217,11 @@ def settle() -> Answer:
     """Apply receipts, look for evidence, settle or give up what is in doubt, and count the messages by state.
 
     Texts that were never heard of are asked about; where mail goes out by a vendor that keeps lists of refusals, both
-    sides are told what the other knows.
+    sides are told what the other knows. Who followed links is judged: people, programs, or not to be told.
     """
     from winback.night.evidence import seek_evidence
     from winback.night.exchange_lists import exchange
+    from winback.night.judge_visits import judge_visits
     from winback.night.pepper import open_project_ledger
     from winback.night.poll_texts import poll
     from winback.night.settle import settle as settle_messages
@@ -231,6 +232,7 @@ def settle() -> Answer:
         polled = poll(project, ledger, now=now)
         lists = exchange(project, ledger, now=now)
         settled = settle_messages(ledger, now=now, today=project.business_date(now))
+        visits = judge_visits(project, ledger, now=now)
     found = settled._asdict()
     states = found.pop("states")
     words = ", ".join(f"{state} {count:,}" for state, count in states.items()) or "no messages yet"
@@ -240,10 +242,14 @@ def settle() -> Answer:
         "unknown": sum(settled.unknown_by_age.values()),
         "suppressed because the vendor's lists say so": lists.suppressed,
         "addresses the vendor was told not to write to": lists.told,
+        "visits judged to be a person's": visits["human"],
+        "visits judged to be a program's": visits["machine"],
+        "visits that cannot be told apart": visits["unknown"],
+        "people who came back by following a link": visits["returned"],
     }
     lines = [words, *(f"{count:,} {what}" for what, count in doubts.items() if count)]
     lines += [f"{step} is held: {plain(why)}; winback resume --step" for step, why in settled.held_steps.items()]
     lines += [f"warning: {plain(warning)}" for warning in (*polled.warnings, *lists.warnings)]
-    told = {"polled": polled._asdict(), "lists": lists._asdict()}
+    told = {"polled": polled._asdict(), "lists": lists._asdict(), "visits": visits}
     data = {"messages": states, "proven": proven, **told, **found}
     return Answer(data=data, words="\n".join(lines))

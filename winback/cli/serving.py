@@ -51,6 +51,7 @@ def serve(
     from winback.web.operator_app import make_operator_app
     from winback.web.public_app import make_public_app
     from winback.web.request_counts import RequestCounts
+    from winback.web.visit_log import VisitLog
 
     os.umask(0o077)
     project = session().project()
@@ -62,8 +63,9 @@ def serve(
         lines = [f"{name} pages: {address}" for name, address in listening.items()]
         say("\n".join([*lines, *_how_to_log_in(project, listening.get("operator"))]))
 
-    with open_project_ledger(project) as ledger:
-        public = counts.watch(make_public_app(project, ledger, clock=wall_clock), name="public")
+    with open_project_ledger(project) as ledger, (visit_log := VisitLog(ledger)).writing():
+        app = make_public_app(project, ledger, clock=wall_clock, visit_log=visit_log)
+        public = counts.watch(app, name="public")
         apps = [Served("public", public, host, public_port, project.config.web.trusted_proxies)]
         if operator:
             pages = make_operator_app(project, ledger, clock=wall_clock, counts=counts)

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 _COMMENT = re.compile(r"<!--(?!\[if|<!\[|\s*<!\[).*?-->", re.DOTALL)
 _INCLUDE = re.compile(r"""<mj-include\s+path=["']([^"']*)["']\s*(?:/>|>\s*</mj-include>)""")
+_END = "</body>"
+_UNSEEN = (
+    '<div style="display:none;max-height:0;overflow:hidden;mso-hide:all" aria-hidden="true">'
+    '<a href="{{ links.unseen }}" tabindex="-1">&nbsp;</a></div>'
+)
+"""A link that neither eyes nor screen readers nor keyboards come to: whoever follows it is a program."""
 _ROOT = re.compile(r"<mjml(?:\s[^>]*)?>")
 
 
@@ -117,6 +123,9 @@ def compile_mail(source: str, *, file: str, language: str, fragments: Mapping[st
     faults += host_faults(markers.show(html).text, source=source, file=file)
     if faults:
         raise TemplateError(faults)
+    body, end, rest = html.rpartition(_END)
+    if end:
+        html = f"{body}{markers.hide(_UNSEEN, file=file)}{end}{rest}"
     return MailParts(
         subject=markers.show(head.title),
         preheader=markers.show(head.preview),

@@ -29,6 +29,8 @@ OTHER_FIELDS: Mapping[str, Collection[str]] = {
     "links": ("act", "unsubscribe", "preferences"),
 }
 PLAIN_FIELDS = ("terms_url", "locale")
+_PUT_IN_BY_US = ("links", "unseen")
+"""Stands in every compiled mail, and is no field for authors."""
 
 
 class FieldUse(NamedTuple):
@@ -46,7 +48,8 @@ def field_uses(template: BoundTemplate, part: Part) -> tuple[FieldUse, ...]:
     for variables in template.analyze().globals.values():
         for variable in variables:
             path = tuple("[…]" if isinstance(step, list) else str(step) for step in variable.segments)
-            uses.add(FieldUse(path, *part.origin(variable.span.index)))
+            if path != _PUT_IN_BY_US:
+                uses.add(FieldUse(path, *part.origin(variable.span.index)))
     return tuple(sorted(uses, key=lambda use: (use.file, use.line, use.column)))
 
 

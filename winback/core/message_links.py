@@ -1,9 +1,9 @@
-"""The addresses in a message: one that opens a page, two that act.
+"""The addresses in a message: one that opens a page, two that act, and in mails one that nobody sees.
 
 In: the business's public address, the message's opaque id and a secret. Out: links that are the same however often the
 message is rendered, and that hold nothing about the person. The short code is the head of the id, enough to find the
-message by its primary key; what acts (unsubscribe, preferences) carries a signature bound to its purpose and to the key
-that made it, so that keys can change and old links still work. Must never happen: a text accepted that we did not make.
+message XX (unsubscribe, preferences) carries a signature bound to its purpose and to the key that made it, so that
+keys can change and old links still work. Must never happen: a text accepted that we did not make.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ _ID_BYTES = TOKEN_BYTES - 1
 
 
 class Links(TypedDict):
-    """What a template knows as ``links``."""
+    """What a template knows as ``links``; ``unseen`` stands in every mail by itself, and in nothing else."""
 
     act: str
     unsubscribe: str
     preferences: str
+    unseen: str
 
 
 def short_code(message_id: str) -> str:
@@ -69,6 +70,29 @@ def coded_prefix(code: str) -> str | None:
     return None if value is None else value.hex()
 
 
+def unseen_code(message_id: str, *, key: bytes) -> str:
+    """Return the 11 characters of the link that nobody sees: the head of the id under a mask of the project's own.
+
+    Parameters
+    ----------
+    message_id : 32 hexadecimal digits
+    key : the project's secret
+    """
+    return _letters(_masked(bytes.fromhex(message_id)[:CODE_BYTES], key))
+
+
+def unseen_prefixes(code: str, *, keys: Sequence[bytes]) -> list[str]:
+    """Return the hexadecimal digits the id of an unseen link's message may begin with, one for each key.
+
+    Parameters
+    ----------
+    code : any text
+    keys : the secrets in use: the one that masks, and those that used to
+    """
+    value = _bytes(code, CODE_LETTERS)
+    return [] if value is None else [_masked(value, key).hex() for key in keys]
+
+
 def held_prefix(token: str, purpose: Purpose, *, keys: Sequence[bytes]) -> str | None:
     """Return the hexadecimal digits the id of a token's message begins with; None unless we made it for this purpose.
 
@@ -93,7 +117,18 @@ def message_links(message_id: str, *, base_url: str, key: bytes) -> Links:
         act=f"{base}/s/{short_code(message_id)}",
         unsubscribe=f"{base}/u/{capability(message_id, 'unsubscribe', key=key)}",
         preferences=f"{base}/p/{capability(message_id, 'preferences', key=key)}",
+        unseen=f"{base}/s/{unseen_code(message_id, key=key)}",
     )
+
+
+def _masked(value: bytes, key: bytes) -> bytes:
+    """Return 8 bytes with the mask put on, or taken off again."""
+    return (int.from_bytes(value, "big") ^ _mask(key)).to_bytes(CODE_BYTES, "big")
+
+
+@lru_cache(maxsize=8)
+def _mask(key: bytes) -> int:
+    return int.from_bytes(hmac.digest(key, b"unseen", hashlib.sha256)[:CODE_BYTES], "big")
 
 
 @lru_cache(maxsize=8)

@@ -200,6 +200,9 @@ class Programme(_Strict):
     """What one send is worth to the business: of several programmes that are due the highest writes."""
     returns: list[Behaviour] = []
     """Behaviours that end a cycle; empty means the trigger's counted behaviours."""
+    clicks_return: bool = False
+    """Whether somebody who follows a link comes back by that, once five minutes have shown no sign of a program; else
+    only what a person does counts: a purchase, a visit, a form that was sent."""
     cycles_per_year: int = Field(default=3, ge=1)
     """Most cycles opened for one contact within 365 days."""
     approve_over: int | None = Field(default=None, ge=0)

@@ -150,12 +150,14 @@ class Renderer:
         # An empty text is nothing, as `{% if customer.first_name %}` expects; Liquid itself takes it for true.
         values = {name: clean(v) or None if isinstance(v, str) else v for name, v in facts.customer.items()}
         own = (facts.locale or "").replace("_", "-")
+        # Only mails have a place where nobody sees it.
+        shown = links if facts.channel == "email" else {name: link for name, link in links.items() if name != "unseen"}
         return {
             "customer": {**self._no_values, **values},
             "business": self._business,
             "programme": {"name": facts.programme},
             "step": {"number": facts.step, "day": facts.day, "kind": facts.kind},
-            "links": links,
+            "links": shown,
             "terms_url": facts.terms_url,
             # Dates and money follow the words around them: no French month in an English sentence.
             "locale": own if own.partition("-")[0].lower() == template.language else template.language,

@@ -45,21 +45,29 @@ _COLUMNS = [engagements.c[name] for name in Engagement._fields]
 
 
 def record(
-    connection: Connection, message: Addressed, kind: str, *, detail: Mapping[str, object], now: datetime
+    connection: Connection,
+    message: Addressed,
+    kind: str,
+    *,
+    detail: Mapping[str, object],
+    now: datetime,
+    at: datetime | None = None,
 ) -> Engagement:
     """Store a person's act, once, and return the one that is stored: of two the first.
 
     Parameters
     ----------
     message : in which the link stood
-    kind : survey, contest, coupon, preferences
+    kind : survey, contest, coupon, preferences, click
     detail : small and JSON-able
+    now, at : when we hear of it, and when it happened; without ``at`` just now
     """
     said = json.dumps(detail, sort_keys=True, ensure_ascii=False)
-    act = Engagement(message.message_id, kind, message.customer_id, occurred_at=now, is_qualified=True, detail=said)
+    at = now if at is None else at
+    act = Engagement(message.message_id, kind, message.customer_id, occurred_at=at, is_qualified=True, detail=said)
     statement = new_insert(connection, engagements).values(act._asdict()).on_conflict_do_nothing()
     if insert_counted(connection, statement) and not message.is_erased:
-        signs_of_life.note_signs(connection, [Sign(message.customer_id, ANSWER, now, now)])
+        signs_of_life.note_signs(connection, [Sign(message.customer_id, ANSWER, at, now)])
     stored = read(connection, message.message_id, kind)
     return stored if stored is not None else act
 

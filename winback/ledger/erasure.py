@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import or_, select
 
 from winback.core.reasons import Reason
-from winback.ledger import diary, keys, reviews, webhook_calls
+from winback.ledger import diary, keys, reviews, visits, webhook_calls
 from winback.ledger.connections import new_insert
 from winback.ledger.decided import decided_days
 from winback.ledger.inbound_tables import heard_events
@@ -115,4 +115,6 @@ def _cut_loose(connection: Connection, customer_id: str, pseudonym: str) -> dict
         if table is decisions:  # a seek a night, instead of a walk through all of them
             change = change.where(decisions.c.as_of.in_(connection.scalars(decided_days()).all()))
         count[table.name] = connection.execute(change.values(customer_id=pseudonym, **empty[table.name])).rowcount
+    # After the messages: who stores a visit holds its message, and has been waited for by now.
+    count["visits"] = visits.forget(connection, pseudonym)
     return count

@@ -24,7 +24,7 @@ engagements = Table(
     "engagements",
     REGISTER,
     text("message_id", key=True),
-    text("kind", key=True),  # survey, contest, coupon, preferences, re_permission
+    text("kind", key=True),  # survey, contest, coupon, preferences, click, re_permission
     text("customer_id"),
     instant("occurred_at"),
     flag("is_qualified"),  # whether it shows that a person is there: only such a row moves anybody

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from winback.core.answer_words import AnswerWords, load_answer_words
 from winback.core.country_rules import CountryRules, load_country_rules
 from winback.core.send_hours import SendHours, load_send_hours
+from winback.core.visitor_agents import VisitorAgents, load_visitor_agents
 from winback.settings import data_directory
 
 if TYPE_CHECKING:
@@ -36,6 +37,18 @@ def read_answer_words(project: Project) -> AnswerWords:
     """
     text, file = _text(project, "answer_words.yaml")
     return load_answer_words(text, file=file)
+
+
+def read_visitor_agents(project: Project) -> VisitorAgents:
+    """Return the table of programs that follow links.
+
+    Raises
+    ------
+    ConfigError
+        With every fault in a file of the project's own.
+    """
+    text, file = _text(project, "visitor_agents.yaml")
+    return load_visitor_agents(text, file=file)
 
 
 def _text(project: Project, name: str) -> tuple[str, str]:

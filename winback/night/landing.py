@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from winback.core.message_links import unseen_prefixes
 from winback.ledger import coupons, engagements, links, preferences
 from winback.night.render import step_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import date, datetime
 
     from winback.core.policy import Programme, Step
@@ -46,6 +47,17 @@ def target_of(ledger: Ledger, prefix: str) -> tuple[Addressed, str | None] | Non
     with ledger.glancing() as connection:
         message = links.find_message(connection, prefix)
     return None if message is None else (message, message.target)
+
+
+def unseen_target_of(ledger: Ledger, code: str, *, keys: Sequence[bytes]) -> tuple[Addressed, str | None] | None:
+    """Return the same for the link in a mail that nobody sees: it leads where the other one does.
+
+    Parameters
+    ----------
+    keys : the secrets of links, those that were in use before among them
+    """
+    found = (target_of(ledger, prefix) for prefix in unseen_prefixes(code, keys=keys))
+    return next((one for one in found if one is not None), None)
 
 
 def open_landing(ledger: Ledger, prefix: str, *, programmes: Mapping[str, Programme]) -> Landing | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from winback.ledger import heard_events, retention, webhook_calls
+from winback.ledger import heard_events, retention, visits, webhook_calls
 
 if TYPE_CHECKING:
     from datetime import date
@@ -23,6 +23,9 @@ CALLS_DAYS = 30
 HEARD_DAYS = 90
 """So long what a webhook brought is kept: the activity store has had it since the night after."""
 
+VISITS_DAYS = 90
+"""So long it is kept from which network, and with which agent, links were followed."""
+
 
 def retain(project: Project, ledger: Ledger, *, as_of: date) -> dict[str, int]:
     """Empty and delete what is too old, one night a transaction.
@@ -30,13 +33,13 @@ def retain(project: Project, ledger: Ledger, *, as_of: date) -> dict[str, int]:
     Returns
     -------
     rows: ``facts`` emptied, ``decisions`` deleted, ``quarantine`` deleted, ``webhook_bodies`` emptied, ``heard_events``
-    deleted
+    deleted, ``visits`` emptied
     """
     kept = project.config.retention
     with ledger.reading() as connection:
         emptied = retention.nights_before(connection, as_of - timedelta(days=kept.facts_days))
         deleted = retention.nights_before(connection, as_of - timedelta(days=kept.decisions_days))
-    counts = {"facts": 0, "decisions": 0, "quarantine": 0, "webhook_bodies": 0, "heard_events": 0}
+    counts = dict.fromkeys(("facts", "decisions", "quarantine", "webhook_bodies", "heard_events", "visits"), 0)
     for night in deleted:
         with ledger.writing() as connection:
             counts["decisions"] += retention.drop_decisions(connection, night)
@@ -49,4 +52,5 @@ def retain(project: Project, ledger: Ledger, *, as_of: date) -> dict[str, int]:
     with ledger.writing() as connection:
         counts["webhook_bodies"] = webhook_calls.empty_bodies(connection, before=midnight - timedelta(days=CALLS_DAYS))
         counts["heard_events"] = heard_events.drop(connection, before=midnight - timedelta(days=HEARD_DAYS))
+        counts["visits"] = visits.empty(connection, before=midnight - timedelta(days=VISITS_DAYS))
     return counts

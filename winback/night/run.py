@@ -21,6 +21,7 @@ from winback.night.brakes import hold_complained_steps
 from winback.night.check import check_merge_fields, require_sound
 from winback.night.deliver import deliver
 from winback.night.exchange_lists import exchange
+from winback.night.judge_visits import judge_visits
 from winback.night.opening import Night, be_silent, open_night
 from winback.night.plan import Plan, plan
 from winback.night.plan_file import read_plan, refuse_drift, write_plan
@@ -60,6 +61,8 @@ def sync_sources(
 
 def _sync(night: Night, accept: Collection[str], actor: str) -> Synced:
     stock_coupons(night.project, night.ledger, night.programmes, now=night.now)
+    # Whoever came back by following a link is known before anything is decided.
+    judge_visits(night.project, night.ledger, now=night.now)
     return sync(
         night.project,
         night.ledger,

@@ -1,11 +1,13 @@
 """`/s/{code}` and `/l/{code}`: the short link of a message, and the page it opens: survey, contest, coupon.
 
-A short link only ever opens a page or leads to an address that was stored with its message. What acts is the form, and
-what it does is done once. A coupon is in no page that is only looked at.
+A short link only ever opens a page or leads to an address that was stored with its message; so does the link in mails
+that nobody sees, which tells programs from people. What acts is the form, and what it does is done once. A coupon is in
+no page that is only looked at.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,7 +17,8 @@ from fastapi import APIRouter, HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from winback.core.message_links import coded_prefix
+from winback.core.message_links import coded_prefix, short_code
+from winback.core.visit_verdicts import Link
 from winback.night import landing as landings
 from winback.web.api_description import problem
 from winback.web.page_forms import FORM, read_form
@@ -44,13 +47,16 @@ def make_routes(site: Site) -> APIRouter:
         response_class=RedirectResponse,
         summary="Where a message leads; changes nothing",
     )
-    async def follow(code: str) -> Response:
-        found = await site.look(landings.target_of, _prefix(code))
+    async def follow(request: Request, code: str) -> Response:
+        link, found = Link.ACT, await site.look(landings.target_of, _prefix(code))
+        if found is None:
+            link, found = Link.UNSEEN, await site.look(partial(landings.unseen_target_of, keys=site.keys), code)
         if found is None:
             raise HTTPException(404)
-        _, target = found
+        message, target = found
+        site.note_visit(request, message, link)
         if target is None:
-            return RedirectResponse(f"/l/{code}", status_code=302)
+            return RedirectResponse(f"/l/{short_code(message.message_id)}", status_code=302)
         if not is_allowed(target, site.project.config.web.link_hosts):
             raise HTTPException(404)
         return RedirectResponse(target, status_code=302)
@@ -58,7 +64,9 @@ def make_routes(site: Site) -> APIRouter:
     @routes.head("/l/{code}", include_in_schema=False)
     @routes.get("/l/{code}", summary="The page of a message; changes nothing, shows no coupon")
     def show(request: Request, code: str) -> Response:
-        return _page(site, request, _landing(site, code))
+        landing = _landing(site, code)
+        site.note_visit(request, landing.message, Link.LANDING)
+        return _page(site, request, landing)
 
     @routes.post(
         "/l/{code}",

@@ -12,6 +12,7 @@ from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import HTMLResponse, Response
 
 from winback.core.message_links import held_prefix
+from winback.core.visit_verdicts import Link
 from winback.night import unsubscribe as unsubscribing
 from winback.web.page_forms import FORM
 
@@ -29,6 +30,7 @@ def make_routes(site: Site) -> APIRouter:
         message = unsubscribing.find(site.ledger, _prefix(site, token))
         if message is None:
             raise HTTPException(404)
+        site.note_visit(request, message, Link.UNSUBSCRIBE)
         language = site.language(request.scope, [message.locale])
         return site.page("unsubscribe.html", language, channel=language.texts["channels"][message.channel])
 

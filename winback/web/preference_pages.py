@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
 from winback.core.message_links import held_prefix
+from winback.core.visit_verdicts import Link
 from winback.ledger.keys import CHANNELS
 from winback.night.choose import KEEP, PAUSES_DAYS, Choices, Standing, choose, standing, stop_everything
 from winback.web.page_forms import FORM, read_form
@@ -37,6 +38,7 @@ def make_routes(site: Site) -> APIRouter:
     @routes.get("/p/{token}", summary="What this person gets; changes nothing")
     def show(request: Request, token: str) -> Response:
         stands = _standing(site, token)
+        site.note_visit(request, stands.message, Link.PREFERENCES)
         return _page(site, site.language(request.scope, [stands.locale]), stands)
 
     @routes.post("/p/{token}", summary="Change what this person gets", openapi_extra=FORM)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from winback.ledger.engine import Ledger
     from winback.settings import Project
+    from winback.web.visit_log import VisitLog
 
 ROUTERS: tuple[Callable[[Site], APIRouter], ...] = (
     landing_pages.make_routes,
@@ -62,6 +63,7 @@ def make_public_app(
     ledger: Ledger,
     *,
     clock: Callable[[], datetime],
+    visit_log: VisitLog | None = None,
     routers: Sequence[Callable[[Site], APIRouter]] = ROUTERS,
 ) -> ASGIApp:
     """Return the app.
@@ -70,6 +72,7 @@ def make_public_app(
     ----------
     project, ledger : opened; the ledger stays open as long as the app is served
     clock : the present instant (aware)
+    visit_log : where visits are noted, which its owner lets write; None notes none
     routers : each makes the routes of one concern for a site
 
     Raises
@@ -77,7 +80,7 @@ def make_public_app(
     SettingsError, PolicyError
         If what the pages are made of is not sound.
     """
-    site = Site(project, ledger, clock=clock)
+    site = Site(project, ledger, clock=clock, visit_log=visit_log)
     app = DescribedApp(
         title="winback, public pages",
         version=__version__,

@@ -14,18 +14,23 @@ from winback.night.dated_rules import read_answer_words
 from winback.night.page_texts import PageTexts
 from winback.night.page_theme import theme_css
 from winback.night.pepper import link_keys
+from winback.web.visit_log import visit_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
+    from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import Scope
 
     from winback.core.policy import Programme
+    from winback.core.visit_verdicts import Link
     from winback.ledger.engine import Ledger
+    from winback.ledger.links import Addressed
     from winback.night.page_texts import Language
     from winback.settings import Project
+    from winback.web.visit_log import VisitLog
 
 
 Looked = TypeVar("Looked")
@@ -45,6 +50,7 @@ class Site:
     ----------
     project, ledger : opened
     clock : the present instant (aware)
+    visit_log : where visits are noted; None notes none
 
     Attributes
     ----------
@@ -57,8 +63,10 @@ class Site:
         If what the pages are made of is not sound.
     """
 
-    def __init__(self, project: Project, ledger: Ledger, *, clock: Callable[[], datetime]) -> None:
-        self.project, self.ledger, self.clock = project, ledger, clock
+    def __init__(
+        self, project: Project, ledger: Ledger, *, clock: Callable[[], datetime], visit_log: VisitLog | None = None
+    ) -> None:
+        self.project, self.ledger, self.clock, self.visit_log = project, ledger, clock, visit_log
         self.keys = link_keys(project, ledger.pepper)
         self.texts = PageTexts(project.root, business=project.config.business.name)
         programmes = load_programmes(project.root)
@@ -72,6 +80,11 @@ class Site:
         )
 
         self._pages.filters |= {"fill": fill, "capitalised": lambda text: text[:1].upper() + text[1:]}
+
+    def note_visit(self, request: Request, message: Addressed, link: Link) -> None:
+        """Note that somebody followed a link of a message; changes nothing else, and waits for nothing."""
+        if self.visit_log is not None:
+            self.visit_log.note(visit_of(request, message.message_id, link, now=self.clock()))
 
     @cached_property
     def style(self) -> str:

@@ -145,7 +145,8 @@ def _take(site: Site, call: Call, told: Receipts) -> Response:
     if len(told) + told.garbage > MOST_EVENTS:
         raise HTTPException(413)
     now = site.clock()
-    heard = hear(site.ledger, call, told, now=now, today=site.project.business_date(now))
+    base_url = site.project.config.business.public_base_url
+    heard = hear(site.ledger, call, told, now=now, today=site.project.business_date(now), base_url=base_url)
     if told.garbage and heard is not None:
         _LOG.warning("a signed call of %s held %d parts that could not be read", call.vendor, told.garbage)
     return Response(status_code=204)
