@@ -76,8 +76,7 @@ def test_known_programs_are_known(agent, why):
     ],
 )  # fmt: skip
 def test_what_people_hold_in_their_hands_is_no_program(agent):
-    assert verdicts(look(agent=agent))[0][0] in {"human", "unknown"}
-    assert AGENTS.kind_of(agent) is None
+    assert verdicts(look(agent=agent)) == [("human", "browser")]
 
 
 @pytest.mark.parametrize("agent", ["Acme/1.0", "Mozilla/5.0 (X11)", "Mozilla", "AppleWebKit/605.1.15", "x" * 200])
@@ -87,8 +86,21 @@ def test_what_is_neither_known_nor_a_browser_is_no_person(agent):
 
 def test_near_the_hidden_link_nobody_is_believed():
     at = [3589.9, 3590, 3600, 3610, 3610.1]
-    found = verdicts(*(look(second) for second in at), look(3600, Link.UNSEEN))
+    found = verdicts(*(look(second) for second in at), look(3600, Link.UNSEEN, agent=DESK, network=WORK))
     assert [why for _, why in found] == ["browser", *["near_hidden_link"] * 3, "browser", "hidden_link"]
+
+
+def test_who_followed_the_hidden_link_is_a_program_all_day():
+    day = 24 * 3600
+    hidden = look(2 * day, Link.UNSEEN)
+    same = [look(day - 1), look(day), look(3 * day), look(3 * day + 1)]
+    assert [why for _, why in verdicts(*same, hidden)] == [
+        "browser", "near_hidden_link", "near_hidden_link", "browser", "hidden_link",
+    ]  # fmt: skip
+    for changes in ({"agent": DESK}, {"network": WORK}):
+        assert verdicts(look(day, **changes), hidden)[0] == ("human", "browser")
+    unnamed = look(2 * day, Link.UNSEEN, network="")
+    assert verdicts(look(day, network=""), unnamed)[0] == ("human", "browser")
 
 
 def test_three_links_within_ten_seconds_are_a_program_wherever_it_began():

@@ -28,12 +28,14 @@ SETTLE = timedelta(minutes=5)
 """No visit is judged sooner: what gives a program away may come after it."""
 
 NEAR_HIDDEN = timedelta(seconds=10)
+BESIDE_HIDDEN = timedelta(days=1)
+"""So long before and after it the same agent from the same network is the program that followed the hidden link."""
 MANY_WITHIN = timedelta(seconds=10)
 MANY_LINKS = 3
 TOO_SOON = timedelta(seconds=10)
 TOGETHER = timedelta(seconds=60)
 
-_BROWSER = re.compile(r"mozilla/5\.0 \([^)]+\).*(applewebkit/|gecko/|trident/)|opera/9")
+_BROWSER = re.compile(r"mozilla/5\.0 \(.*(applewebkit/|gecko/|trident/)|opera/9")
 
 
 class Link(StrEnum):
@@ -165,6 +167,10 @@ class _Company:
         self._looks = sorted(looks, key=lambda look: look.at)
         self._times = [look.at for look in self._looks]
         self._hidden = [look.at for look in self._looks if look.link == Link.UNSEEN]
+        self._hidden_by: dict[tuple[str, str], list[datetime]] = {}
+        for look in self._looks:
+            if look.link == Link.UNSEEN and look.network:
+                self._hidden_by.setdefault((look.agent, look.network), []).append(look.at)
         self._crowded = self._crowds()
 
     def gives_away(self, look: Look, delivered_at: datetime | None) -> Why | None:
@@ -172,6 +178,9 @@ class _Company:
         if look.is_open:
             return None
         if _has_within(self._hidden, look.at - NEAR_HIDDEN, look.at + NEAR_HIDDEN):
+            return Why.NEAR_HIDDEN_LINK
+        hidden = self._hidden_by.get((look.agent, look.network), [])
+        if _has_within(hidden, look.at - BESIDE_HIDDEN, look.at + BESIDE_HIDDEN):
             return Why.NEAR_HIDDEN_LINK
         if any(start <= look.at <= end for start, end in self._crowded):
             return Why.MANY_LINKS
