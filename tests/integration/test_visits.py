@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from datetime import timedelta
 
+import databases
 import httpx
 import ledger_rows as rows
 import pytest
@@ -14,9 +16,10 @@ from sqlalchemy import select
 from test_vendor_hooks import event, make_pages, tell
 
 from winback.core.message_links import short_code, unseen_code
-from winback.ledger import erasure
+from winback.ledger import erasure, signs_of_life
 from winback.ledger.refusals import Act
 from winback.ledger.visit_tables import visits
+from winback.night.judge_visits import judge_visits
 from winback.night.retain import retain
 from winback.web.visit_log import VisitLog
 
@@ -185,3 +188,46 @@ def test_facts_go_after_ninety_days(pages):
     assert retain(pages.project, pages.ledger, as_of=day + timedelta(days=90))["visits"] == 0
     assert retain(pages.project, pages.ledger, as_of=day + timedelta(days=91))["visits"] == 1
     assert [(row.network, row.agent) for row in noted(pages)] == [(None, None)]
+
+
+# --- judged, on both databases ---------------------------------------------------------------------------------------
+
+
+def test_a_person_comes_back_and_who_was_forgotten_does_not(pages):
+    policy = next((pages.project.root / "policies").glob("*.yaml"))
+    policy.write_text(policy.read_text() + "clicks_return: true\n")
+    for customer in ("c1", "c2"):
+        pages.visitor(**{"user-agent": PHONE}).get(pages.link(customer, "s"))
+    noted(pages)
+    now = web_world.LATER + timedelta(minutes=6)
+    path = pages.link("c1", "s")
+    with pages.ledger.writing() as connection:
+        act = Act(rows.NOW, rows.NIGHT, source="cli", actor="ann")
+        erasure.forget(connection, "c1", act, pepper=rows.PEPPER)
+    assert judge_visits(pages.project, pages.ledger, now=now) == {"human": 1, "machine": 0, "unknown": 0, "returned": 1}
+    pages.browser.get(path)
+    assert [row.verdict for row in noted(pages)] == ["human"]
+    with pages.ledger.reading() as connection:
+        assert {sign.behaviour for sign in signs_of_life.read_signs(connection, ["c2"])["c2"]} == {"answer"}
+        assert signs_of_life.read_signs(connection, ["c1"]) == {}
+
+
+@pytest.mark.postgres
+def test_visits_are_judged_after_whoever_is_forgetting_somebody(tmp_path, postgres_shared):
+    databases.empty(postgres_shared)
+    pages = make_pages(tmp_path / "project", postgres_shared)
+    for customer in ("c1", "c2"):
+        pages.visitor(**{"user-agent": PHONE}).get(pages.link(customer, "s"))
+    noted(pages)
+    now = web_world.LATER + timedelta(minutes=6)
+    judged: list[dict] = []
+    judging = threading.Thread(target=lambda: judged.append(judge_visits(pages.project, pages.ledger, now=now)))
+    with pages.ledger.writing() as connection:
+        act = Act(rows.NOW, rows.NIGHT, source="cli", actor="ann")
+        erasure.forget(connection, "c1", act, pepper=rows.PEPPER)
+        judging.start()
+        judging.join(timeout=0.5)
+        assert judging.is_alive()
+    judging.join(timeout=10)
+    assert judged == [{"human": 1, "machine": 0, "unknown": 0, "returned": 0}]
+    pages.ledger.close()
