@@ -19,6 +19,7 @@ from winback.core.message_links import short_code, unseen_code
 from winback.ledger import erasure, signs_of_life
 from winback.ledger.refusals import Act
 from winback.ledger.visit_tables import visits
+from winback.ledger.visits import Visit
 from winback.night.judge_visits import judge_visits
 from winback.night.retain import retain
 from winback.web.visit_log import VisitLog
@@ -114,6 +115,19 @@ def test_what_waits_is_written_when_the_pages_are_left(pages, caplog):
         pass
     assert len(noted(pages)) == 1
     assert "2 visits were not noted" in caplog.text
+
+
+def test_rows_that_cannot_be_written_do_not_end_the_noting(pages, caplog):
+    log = VisitLog(pages.ledger)
+    one = Visit("v", pages.message_id("c1"), "act", "pages", web_world.LATER.replace(tzinfo=None), "", "")
+    log.note(one)  # a naive instant: the ledger refuses it
+    with log.writing():
+        pass
+    assert "are lost" in caplog.text
+    log.note(one._replace(seen_at=web_world.LATER))
+    with log.writing():
+        pass
+    assert len(noted(pages)) == 1
 
 
 def test_served_pages_note_visits_and_write_what_is_left_when_they_are_told_to_go(tmp_path):

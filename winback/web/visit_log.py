@@ -126,6 +126,8 @@ class VisitLog:
             except StoreError as problem:
                 # Tried again in a second; how many were lost for good is said below.
                 _LOG.warning("%d visits wait to be written: %s", len(self._waiting), problem)
+            except Exception:  # noqa: BLE001  a fault in these rows must not end the noting of all later ones
+                _LOG.exception("some visits could not be written, and are lost")
             lost = self.lost + (len(self._waiting) if is_left else 0)
             if lost > told:
                 _LOG.warning("%d visits were not noted: the ledger took no writes for too long", lost - told)
