@@ -1,5 +1,7 @@
 """Who is not written to: listed by hash, looked up by form, added by form and never lifted."""
 
+from datetime import timedelta
+
 import operator_world
 import pytest
 import web_world
@@ -8,7 +10,7 @@ from operator_world import words
 from winback.core.reasons import Reason
 from winback.ledger import diary, keys
 from winback.ledger.people_tables import suppressions
-from winback.ledger.refusals import Act, Target, refusals_of, suppress
+from winback.ledger.refusals import Act, Target, lift, refusals_of, suppress
 
 HOSTILE = '=cmd|"<script>alert(1)</script>'
 
@@ -100,6 +102,18 @@ def test_the_list_shows_no_address_and_names_are_text(pages):
     assert key[:8] in page
     assert key not in page
     assert "lift" not in page.lower()
+
+
+def test_what_the_person_took_back_is_not_in_the_list(pages):
+    refuse(pages, Target(customer_id="c1"))
+    refuse(pages, Target(customer_id="c2"))
+    at = pages.clock() + timedelta(hours=1)
+    with pages.ledger.writing() as connection:
+        act = Act(at, at.date(), "preference_page", "preference_page")
+        lift(connection, Target(customer_id="c1"), act, pepper=pages.ledger.pepper)
+    said = words(pages.operator().get("/suppressions").text)
+    assert "customer c2" in said
+    assert "customer c1" not in said
 
 
 def test_the_list_goes_on_page_by_page(pages):
