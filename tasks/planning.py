@@ -13,7 +13,7 @@ from tasks.asking import open_project
 from tasks.publishing import publish_plan, publish_thresholds, tell
 from winback.core.reasons import Action
 from winback.night import observe
-from winback.night.agree import what_wants_agreement
+from winback.night.agree import offer_plan, what_wants_agreement
 from winback.night.assess import assess
 from winback.night.check import load_programmes
 from winback.night.opening import open_night
@@ -76,7 +76,9 @@ def work_out_plan(project: str, as_of: date, programmes: list[str] | None = None
     opened = open_project(project)
     file = plan_file(opened, as_of)
     file.parent.mkdir(parents=True, exist_ok=True)
-    summary = make_plan(opened, as_of=as_of, now=wall_clock(), programmes=programmes, out=file)
+    now = wall_clock()
+    summary = make_plan(opened, as_of=as_of, now=now, programmes=programmes, out=file)
+    offer_plan(opened, summary, now=now)
     publish_plan(summary, as_of=as_of)
     sends, plan_hash = int(summary["decisions"].get(Action.SEND, 0)), str(summary["plan_hash"])
     contacts = int(summary["contacts"])

@@ -17,11 +17,12 @@ LATER = DAY + timedelta(days=11)
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Shop:
-    """A shop whose policy wants a person to agree to every message, with a plan in plan.json."""
+    """A shop whose policies want a person to agree to every message, with a plan in plan.json that was refused so."""
     shop = Shop(tmp_path_factory.mktemp("asked") / "shop")
-    shop.policies(winback={"approve_over": 0}, readers=READERS)
+    shop.policies(winback={"approve_over": 0}, readers={**READERS, "approve_over": 0})
     shop.do("sync", "--as-of", DAY)
     shop.do("plan", "--as-of", DAY, "--out", shop.root / "plan.json")
+    apply(shop, code=3)
     return shop
 
 
@@ -60,7 +61,7 @@ def test_a_plan_is_found_and_says_what_it_would_do(shop, pages):
     listed = asking.get("/plans").text
     assert f'href="/plans/{plan["plan_hash"]}"' in listed
     said = words(asking.get(f"/plans/{plan['plan_hash']}").text)
-    assert "It is not carried out unasked: winback." in said
+    assert "It is not carried out unasked: readers, winback." in said
     assert "Against no night before it" in said
     for group in ("decisions", "reasons", "channels"):
         for name, count in plan[group].items():
@@ -133,6 +134,7 @@ def test_a_plan_stands_beside_the_night_before_it(shop, pages):
     shop.freshen(LATER)
     shop.do("sync", "--as-of", LATER)
     second = shop.do("--json", "plan", "--as-of", LATER, "--out", shop.root / "plan.json").data
+    apply(shop, code=3)
     said = words(pages.operator().get(f"/plans/{second['plan_hash']}").text)
     assert f"Against the night of {DAY}" in said
     before, now = first["decisions"].get("send", 0), second["decisions"].get("send", 0)

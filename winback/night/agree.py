@@ -60,6 +60,12 @@ def keep_plan(connection: Connection, summary: Mapping[str, Any], *, now: dateti
     )
 
 
+def offer_plan(project: Project, summary: Mapping[str, Any], *, now: datetime) -> None:
+    """Keep a plan of a project whose ledger is not open, before anybody is asked about it."""
+    with open_project_ledger(project) as ledger, ledger.writing() as connection:
+        keep_plan(connection, summary, now=now)
+
+
 def agree_to_stored(ledger: Ledger, plan_hash: str, *, confirm_count: int, by: str, now: datetime) -> bool:
     """Note who agreed to a plan that was kept; return False when that was noted before.
 
@@ -80,7 +86,7 @@ def agree_to_stored(ledger: Ledger, plan_hash: str, *, confirm_count: int, by: s
     with ledger.writing() as connection:
         stored = stored_plans.read_plan(connection, plan_hash)
         if stored is None:
-            raise UsageError(f"there is no plan {plan_hash}: make one with `winback plan --out plan.json`")
+            raise UsageError(f"no plan {plan_hash} waits for anybody: `winback apply plan.json` asks about one")
         _require_count(plan_hash, sends_of(json.loads(stored.summary)), confirm_count)
         return stored_plans.approve_plan(connection, plan_hash, at=now, by=by)
 

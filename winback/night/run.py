@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from winback.core.slots import NIGHT_HOURS
 from winback.errors import GuardRefused
 from winback.ledger import queue
-from winback.night.agree import keep_plan, note_accepted_guards, require_agreement
+from winback.night.agree import note_accepted_guards, require_agreement
 from winback.night.apply import apply
 from winback.night.assess import assess, population_fits
 from winback.night.brakes import hold_complained_steps
@@ -107,12 +107,12 @@ def make_plan(
     accept: Collection[str] = (),
     progress: Progress = be_silent,
 ) -> dict[str, Any]:
-    """Work out what a night would do and return its summary; writes nothing but the plan.
+    """Work out what a night would do and return its summary; writes nothing but the plan's file.
 
     Parameters
     ----------
     programmes : names of those that take part; None means all
-    out : where the plan is kept for :func:`apply_plan`; such a plan is in the ledger, too, so that people can agree
+    out : where the plan is kept for :func:`apply_plan`
     accept : guards of the whole plan a person lets pass: ``growth:DATE``, ``sunsets:DATE``
     """
     require_sound(project.root)
@@ -122,12 +122,9 @@ def make_plan(
         scratch(project) as folder,
     ):
         worked_out, held = _work_out(night, folder, accept)
-        kept = {"held": held, "begins_at": night.begins_at.isoformat(), "accepted": sorted(accept)}
-        summary = worked_out.summary | kept
-        if out is not None:
-            write_plan(out, summary)
-            with night.ledger.writing() as connection:
-                keep_plan(connection, summary, now=now)
+    summary = worked_out.summary | {"held": held, "begins_at": night.begins_at.isoformat(), "accepted": sorted(accept)}
+    if out is not None:
+        write_plan(out, summary)
     return summary
 
 
