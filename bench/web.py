@@ -64,7 +64,7 @@ class Reports(NamedTuple):
 
 def of_pages(project: Project) -> list[str]:
     """Return the command that serves a project's public pages on a free port."""
-    return ["-m", "winback", "--project", str(project.root), "serve", "--public-port", "0"]
+    return ["-m", "winback", "--project", str(project.root), "serve", "--public-port", "0", "--no-operator"]
 
 
 def message_ids(project: Project) -> list[str]:

@@ -18,7 +18,8 @@ import time
 from datetime import UTC, date, datetime
 from typing import Any
 
-from deploy.page_addresses import page_address
+from deploy.loopback import LOOPBACK
+from deploy.page_addresses import USUAL_OPERATOR_PORT, page_address
 from deploy.services import ROOT, USUAL_PORT, ServiceFailed, Services, business_of, free_port, stop_in_order
 
 PROJECT = ROOT / "var" / "demo"
@@ -222,8 +223,10 @@ def keep_open(services: Services) -> None:
         If a program ends by itself.
     """
     pages = page_address(business_of(PROJECT))
-    services.start_pages(pages.port)
-    say(f"Until Ctrl-C: Prefect {services.url}, and the public pages {pages.url}")
+    operator_port = free_port(USUAL_OPERATOR_PORT)
+    services.start_pages(pages.port, operator_port=operator_port)
+    say(f"Until Ctrl-C: Prefect {services.url}, the public pages {pages.url},")
+    say(f"the operator pages http://{LOOPBACK}:{operator_port}, with the token in {services.operator_token}")
     if pages.elsewhere:
         say("(another program has the port that the links in the messages lead to)")
     services.watch()

@@ -15,7 +15,7 @@ from deploy.services import free_port
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-USUAL_PUBLIC_PORT = 8400
+USUAL_PUBLIC_PORT, USUAL_OPERATOR_PORT = 8400, 8401
 HERE = frozenset({LOOPBACK, "localhost"})
 
 

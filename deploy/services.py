@@ -135,6 +135,11 @@ class Services:
         self.stop()
 
     @property
+    def operator_token(self) -> Path:
+        """Where the token lies that opens the operator pages."""
+        return self.project / "var" / "operator.token"
+
+    @property
     def accepted(self) -> Path:
         """Where the fake vendors write down what they took."""
         return self.home / f"{FAKE_VENDORS}.jsonl"
@@ -164,15 +169,15 @@ class Services:
 
         self._wait(FAKE_VENDORS, said)
 
-    def start_pages(self, port: int) -> None:
-        """Start `winback serve`: what the links in messages lead to.
+    def start_pages(self, port: int, *, operator_port: int) -> None:
+        """Start `winback serve`: what the links in messages lead to, and the pages of those who run it.
 
         Raises
         ------
         ServiceFailed
             If it does not start.
         """
-        self._start(PAGES, ["winback", "serve", "--public-port", str(port)])
+        self._start(PAGES, ["winback", "serve", "--public-port", str(port), "--operator-port", str(operator_port)])
         self._wait(PAGES, lambda: bool(ask(port, "/healthz")))
 
     def start_server(self) -> None:

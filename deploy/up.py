@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.page_addresses import USUAL_PUBLIC_PORT, page_address
+from deploy.loopback import LOOPBACK
+from deploy.page_addresses import USUAL_OPERATOR_PORT, USUAL_PUBLIC_PORT, page_address
 from deploy.services import USUAL_PORT, ServiceFailed, Services, business_of, free_port, stop_in_order
 
 if TYPE_CHECKING:
@@ -22,19 +23,23 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--project", type=Path, default=Path(default), help="directory with winback.yaml")
     made.add_argument("--port", type=int, default=USUAL_PORT, help=f"default {USUAL_PORT}, or a free one")
     made.add_argument("--public-port", type=int, help=f"default the one of public_base_url, or {USUAL_PUBLIC_PORT}")
+    made.add_argument(
+        "--operator-port", type=int, default=USUAL_OPERATOR_PORT, help="default %(default)s, or a free one"
+    )
     made.add_argument("--fake", action="store_true", help="send to doubles of SendGrid and Twilio on this machine")
     made.add_argument("--home", type=Path, help="Prefect's state; default PROJECT/var/prefect")
     return made
 
 
-def up(services: Services, pages: PageAddress, *, is_fake: bool = False) -> None:
+def up(services: Services, pages: PageAddress, *, operator_port: int, is_fake: bool = False) -> None:
     """Start everything and say where it is; return when a program ends or a signal comes."""
     services.elsewhere = pages.elsewhere
     if is_fake:
         services.start_fake_vendors(report_to=pages.url)
         say(f"fake vendors  {services.vendors['SENDGRID_BASE_URL']}; what they take: {services.accepted}")
-    services.start_pages(pages.port)
+    services.start_pages(pages.port, operator_port=operator_port)
     say(f"public pages  {pages.url}")
+    say(f"operator      http://{LOOPBACK}:{operator_port} (log in with the token in {services.operator_token})")
     if pages.elsewhere:
         say("              not where winback.yaml has them: links in messages sent before lead elsewhere")
     say(f"starting Prefect in {services.home} …")
@@ -70,7 +75,7 @@ def main(arguments: list[str]) -> int:
             project=project, home=asked.home or project / "var" / "prefect", port=free_port(asked.port)
         ) as services:
             pages = page_address(business_of(project), asked_port=asked.public_port)
-            up(services, pages, is_fake=asked.fake)
+            up(services, pages, operator_port=free_port(asked.operator_port), is_fake=asked.fake)
     except ServiceFailed as problem:
         print(problem, file=sys.stderr)
         return 1

@@ -89,6 +89,12 @@ class Eye:
 
     def __call__(self, page: Page, name: str) -> None:
         self.seen.append(name)
+        before = page.viewport_size
+        self._look(page, name)
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size(before)
+
+    def _look(self, page: Page, name: str) -> None:
         for scheme, viewport in LOOKS:
             page.emulate_media(color_scheme=scheme)
             page.set_viewport_size(viewport)
@@ -108,4 +114,4 @@ def keep_picture(page: Page, name: str) -> None:
     """Write a picture of a page to where WINBACK_PICTURES says; those in docs/images are made so."""
     folder = os.environ.get("WINBACK_PICTURES")
     if folder:
-        page.screenshot(path=Path(folder) / f"{name}.png", animations="disabled")
+        page.screenshot(path=Path(folder) / f"{name}.png", animations="disabled", scale="css")

@@ -283,18 +283,20 @@ def test_up_stops_what_it_started(project, tmp_path):
     """`./do up`, asked to end: its server, its worker and its pages are gone with it."""
     port = free_port(0)
     command = [sys.executable, "-m", "deploy.up", "--project", str(project)]
-    pages = free_port(0)
+    pages, operator = free_port(0), free_port(0)
+    command += ["--operator-port", str(operator)]
     command += ["--port", str(port), "--home", str(tmp_path / "home"), "--public-port", str(pages)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ}) as up:
         lines = iter(up.stdout.readline, "")
         said = next(line for line in lines if line.startswith("public pages"))
         assert f"http://127.0.0.1:{pages}" in said
         assert ask(pages, "/healthz") == {"ok": True}
+        assert f"http://127.0.0.1:{operator} " in next(line for line in lines if line.startswith("operator"))
         said = next(line for line in lines if line.startswith("Prefect"))
         assert f"http://127.0.0.1:{port}" in said
         up.terminate()
         assert up.wait(60) == 0
-    for one in (port, pages):
+    for one in (port, pages, operator):
         with pytest.raises(OSError, match="refused"):
             socket.create_connection(("127.0.0.1", one), timeout=5)
 

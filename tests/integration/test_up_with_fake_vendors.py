@@ -90,7 +90,7 @@ def test_the_doubles_report_to_the_pages_that_are_started_beside_them(services):
     address = page_address(business_of(services.project), asked_port=0)
     services.elsewhere = address.elsewhere
     services.start_fake_vendors(report_to=address.url)
-    services.start_pages(address.port)
+    services.start_pages(address.port, operator_port=0)
     headers = {"Authorization": f"Bearer {services.vendors['SENDGRID_API_KEY']}"}
     assert post(services.vendors, "/v3/mail/send", json.dumps(MAIL).encode(), headers) == 202
     deadline = time.monotonic() + 60
@@ -105,7 +105,7 @@ def test_the_doubles_report_to_the_pages_that_are_started_beside_them(services):
 
 def test_pages_that_do_not_start_are_named_with_their_log(services):
     with pytest.raises(ServiceFailed, match=r"the program of the pages did not start; its log is .*pages\.log"):
-        services.start_pages(free_port(0))
+        services.start_pages(free_port(0), operator_port=0)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
