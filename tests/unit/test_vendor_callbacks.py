@@ -2,10 +2,11 @@
 
 import pytest
 
+from winback.channels.made_up_reports import text_signature
 from winback.errors import UsageError
 from winback.sample.acceptance_log import Acceptance
 from winback.sample.event_signer import EventSigner
-from winback.sample.vendor_callbacks import MAIL_OUTCOMES, reports_of, text_signature
+from winback.sample.vendor_callbacks import MAIL_OUTCOMES, reports_of
 from winback.sample.vendor_faults import CallbackFaults
 from winback.sample.vendor_reporter import loopback_address
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 import orjson
 
+from winback.channels.made_up_reports import MAIL_ID
 from winback.sample.acceptance_log import Acceptance, content_hash
 from winback.sample.mail_request_rules import MailFault, check_mail, switched_on
 from winback.sample.vendor_shapes import VendorAnswer, VendorRequest, json_answer
@@ -212,8 +213,8 @@ def filled(pieces: list[str], words: dict[str, str]) -> str:
 
 
 def request_identity(request: VendorRequest) -> str:
-    """Return the vendor's id of a request: 22 characters that say nothing."""
-    return hashlib.blake2b(f"{request.number}:{time.time_ns()}".encode(), digest_size=11).hexdigest()
+    """Return the vendor's id of a request: 22 characters that say nothing but that no real vendor gave it."""
+    return MAIL_ID + hashlib.blake2b(f"{request.number}:{time.time_ns()}".encode(), digest_size=7).hexdigest()
 
 
 def _refusal(status: int, message: str, field: str | None, headers: dict[str, str] | None = None) -> VendorAnswer:

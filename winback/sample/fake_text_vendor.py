@@ -16,6 +16,7 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+from winback.channels.made_up_reports import TEXT_ID
 from winback.core.sms import LONGEST_BODY, measure
 from winback.sample.acceptance_log import Acceptance, content_hash
 from winback.sample.vendor_shapes import VendorAnswer, VendorRequest, json_answer
@@ -213,7 +214,7 @@ def check_text(text: dict[str, str], *, media: int = 0) -> None:
 def text_resource(text: dict[str, str], account: str, number: int) -> dict[str, Any]:
     """Return a text as Twilio shows it the moment it was taken."""
     service = text.get("MessagingServiceSid")
-    sid = "SM" + hashlib.blake2b(f"{number}:{time.time_ns()}:{text['To']}".encode(), digest_size=16).hexdigest()
+    sid = TEXT_ID + hashlib.blake2b(f"{number}:{time.time_ns()}:{text['To']}".encode(), digest_size=10).hexdigest()
     created = format_datetime(datetime.now(tz=UTC))
     body = text.get("Body", "")
     usual = "accepted" if service else "queued"

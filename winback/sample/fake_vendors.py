@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from winback.channels.made_up_reports import VARIABLE
 from winback.errors import StoreUnavailable, UsageError, WinbackError
 from winback.sample.vendor_desk import Told, VendorDesk
 from winback.sample.vendor_faults import FaultKind, fault_plan
@@ -238,7 +239,10 @@ async def run(asked: argparse.Namespace) -> None:
         "twilio_base_url": base_url,
         "redirects_to": desk.redirect_url,
         "certificate": str(certificate) if certificate else None,
-        "environment": desk.credentials.environment(base_url, signer.public_key if signer else ""),
+        "environment": {
+            **desk.credentials.environment(base_url, signer.public_key if signer else ""),
+            VARIABLE: str(asked.seed),  # the operator pages make reports with the same keys
+        },
         "key_environment": desk.credentials.key_environment,
     }
     sys.stdout.buffer.write(orjson.dumps(ready) + b"\n")

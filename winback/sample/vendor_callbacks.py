@@ -6,12 +6,11 @@ faults and the message alone. Must never happen: a report of a state the vendor 
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from winback.channels.made_up_reports import mail_event, text_state
 from winback.sample.vendor_faults import share
 
 if TYPE_CHECKING:
@@ -131,15 +130,14 @@ def _stages(accepted: Acceptance, outcome: str, now_seconds: float) -> list[Repo
 
 def _mail_report(accepted: Acceptance, event: dict[str, Any], place: int, now_seconds: float) -> Report:
     identity = hashlib.blake2b(f"{accepted.provider_id}:{place}".encode(), digest_size=16).hexdigest()
-    fields = {
-        "email": accepted.recipient,
-        "timestamp": int(now_seconds),
-        "smtp-id": f"<{accepted.provider_id}@example.invalid>",
-        "sg_event_id": identity,
-        "sg_message_id": accepted.provider_id,
-        "message_id": accepted.message_id,
-        **event,
-    }
+    fields = mail_event(
+        event,
+        message_id=accepted.message_id,
+        provider_id=accepted.provider_id,
+        recipient=accepted.recipient,
+        at_seconds=int(now_seconds),
+        identity=identity,
+    )
     return Report(
         delay_seconds=0, vendor="sendgrid", message_id=accepted.message_id, state=event["event"], fields=fields
     )
@@ -147,18 +145,14 @@ def _mail_report(accepted: Acceptance, event: dict[str, Any], place: int, now_se
 
 def _text_report(accepted: Acceptance, state: str, code: str) -> Report:
     resource = accepted.resource or {}
-    fields = {
-        "AccountSid": resource.get("account_sid", ""),
-        "ApiVersion": resource.get("api_version", ""),
-        "From": resource.get("from") or "",
-        "MessageSid": accepted.provider_id,
-        "MessageStatus": state,
-        "SmsSid": accepted.provider_id,
-        "SmsStatus": state,
-        "To": accepted.recipient,
-    }
-    if code:
-        fields["ErrorCode"] = code
+    fields = text_state(
+        state,
+        code,
+        account=resource.get("account_sid", ""),
+        sid=accepted.provider_id,
+        sender=resource.get("from") or "",
+        recipient=accepted.recipient,
+    )
     return Report(
         delay_seconds=0,
         vendor="twilio",
@@ -174,9 +168,3 @@ def _repeated(report: Report) -> Report:
     if "sg_event_id" not in report.fields or int(report.fields["sg_event_id"], 16) % 2:
         return report
     return Report(**vars(report) | {"fields": report.fields | {"sg_event_id": report.fields["sg_event_id"][::-1]}})
-
-
-def text_signature(token: str, address: str, fields: Mapping[str, str]) -> str:
-    """Return the X-Twilio-Signature of a form posted to an address."""
-    signed = address + "".join(name + fields[name] for name in sorted(fields))
-    return base64.b64encode(hmac.new(token.encode(), signed.encode(), hashlib.sha1).digest()).decode()

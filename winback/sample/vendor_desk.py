@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from winback.channels.made_up_reports import auth_token
 from winback.errors import UsageError
 from winback.sample import fake_mail_vendor, fake_text_vendor
 from winback.sample.acceptance_log import VendorRecord, read_acceptances, read_events
@@ -53,7 +54,7 @@ class Credentials:
         return cls(
             api_key=f"SG.{made('key')}",
             account=f"AC{made('account')}",
-            token=made("token"),
+            token=auth_token(str(seed)),
             text_key=f"SK{made('text key')}",
             text_secret=made("text secret"),
             service=f"MG{made('service')}",

@@ -17,8 +17,9 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 
 import orjson
 
+from winback.channels.made_up_reports import text_signature
 from winback.errors import UsageError
-from winback.sample.vendor_callbacks import reports_of, text_signature
+from winback.sample.vendor_callbacks import reports_of
 
 if TYPE_CHECKING:
     import asyncio
