@@ -187,6 +187,17 @@ class LocalOutbox:
         with self._open() as connection:
             return int(connection.execute("SELECT coalesce(max(position), 0) FROM outbox").fetchone()[0])
 
+    def find(self, message_ids: Sequence[str]) -> dict[str, Stored]:
+        """Return by their ids those of some messages that are here."""
+        query = (
+            f"SELECT position, {_COLUMNS} FROM outbox "  # noqa: S608  constants
+            "WHERE message_id IN (SELECT value FROM json_each(?))"
+        )
+        with self._open() as connection:
+            connection.row_factory = sqlite3.Row
+            rows = connection.execute(query, (orjson.dumps(list(message_ids)).decode(),))
+            return {row["message_id"]: Stored(**dict(row)) for row in rows}
+
     def request(self, message_id: str) -> dict[str, Any] | None:
         """Return the exact request of one message, or None when it is not here."""
         with self._open() as connection:

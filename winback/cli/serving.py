@@ -43,6 +43,7 @@ def serve(
     """
     import os
 
+    from winback.channels.simulated_vendor import with_made_up_keys
     from winback.cli.console import say
     from winback.night.pepper import open_project_ledger
     from winback.settings import wall_clock
@@ -54,7 +55,7 @@ def serve(
     from winback.web.visit_log import VisitLog
 
     os.umask(0o077)
-    project = session().project()
+    project = with_made_up_keys(session().project())
     addresses: dict[str, str] = {}
     counts = RequestCounts()
 

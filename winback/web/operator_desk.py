@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 NAVIGATION: tuple[tuple[str, str], ...] = (
     ("/", "Overview"),
     ("/plans", "Plans"),
+    ("/outbox", "Outbox"),
     ("/suppressions", "Suppressions"),
     ("/experiments", "Experiments"),
 )
