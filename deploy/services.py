@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -91,6 +92,7 @@ class Services:
     port : where the server listens on this machine
     vendors : variables that lead senders to the fake vendors; empty while there are none
     elsewhere : variables that say where the pages are, if not where winback.yaml has them
+    made_up : makes the keys of reports that a person makes in a vendor's place; gone when everything has stopped
     """
 
     project: Path
@@ -98,6 +100,7 @@ class Services:
     port: int
     vendors: dict[str, str] = field(default_factory=dict)
     elsewhere: dict[str, str] = field(default_factory=dict)
+    made_up: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -122,7 +125,8 @@ class Services:
             "WINBACK_HOME": str(ROOT),
             "WINBACK_PROJECT": str(self.project),
         }
-        return inherited | self.vendors | self.elsewhere | own
+        # A live project makes nothing of it, and doubles have one of their own.
+        return {"WINBACK_SIMULATED_VENDORS": self.made_up} | inherited | self.vendors | self.elsewhere | own
 
     def __enter__(self) -> Self:
         """Make the home directory; nothing is started yet."""

@@ -37,6 +37,20 @@ def services(tmp_path):
         yield made
 
 
+def test_reports_can_be_made_up_with_keys_that_are_new_each_time(services, monkeypatch):
+    name = "WINBACK_SIMULATED_VENDORS"
+    monkeypatch.delenv(name, raising=False)
+    made = services.environment[name]
+    assert len(made) == 32
+    assert made not in repr(services)
+    assert services.environment[name] == made
+    assert Services(project=services.project, home=services.home, port=1).environment[name] != made
+    monkeypatch.setenv(name, "their own")
+    assert services.environment[name] == "their own"
+    services.vendors = {name: "0"}
+    assert services.environment[name] == "0"
+
+
 def post(environment, path, body, headers):
     with closing(http.client.HTTPConnection(environment["SENDGRID_BASE_URL"].rpartition("/")[2], timeout=10)) as client:
         client.request("POST", path, body, headers)
