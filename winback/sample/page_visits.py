@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import pandas as pd
 from sqlalchemy import select
 
+from winback.channels.made_up_reports import text_signature
 from winback.core.message_links import capability, short_code
 from winback.errors import WinbackError
 from winback.ledger.message_tables import messages
@@ -28,7 +29,6 @@ from winback.night.render import step_of
 from winback.sample import planted
 from winback.sample.reactions import uniform
 from winback.sample.shop_memory import read_seed, read_truth
-from winback.sample.vendor_callbacks import text_signature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
