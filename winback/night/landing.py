@@ -7,21 +7,22 @@ changes nothing and gives nothing out; only a form does.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING
 
 from winback.core.message_links import unseen_prefixes
 from winback.ledger import coupons, engagements, links, preferences
+from winback.ledger.links import Addressed
 from winback.night.render import step_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import date, datetime
+    from datetime import datetime
 
     from winback.core.policy import Programme, Step
     from winback.ledger.coupons import Coupon
     from winback.ledger.engagements import Engagement
     from winback.ledger.engine import Ledger
-    from winback.ledger.links import Addressed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,30 @@ def open_landing(ledger: Ledger, prefix: str, *, programmes: Mapping[str, Progra
             country=person["country"] or "",
             answered=engagements.read(connection, message.message_id, step.kind),
         )
+
+
+def imagined(step: Step, programme: str, number: int, *, locale: str) -> Landing:
+    """Return a step's landing page as nobody in particular sees it: there is no message, and nothing to answer.
+
+    Parameters
+    ----------
+    programme, number : which step it is, counted from 1
+    locale : what the page speaks
+    """
+    nobody = Addressed(
+        message_id="",
+        customer_id="",
+        programme=programme,
+        cycle=0,
+        step=number,
+        channel="email",
+        locale=locale,
+        state="planned",
+        as_of=date.min,
+        address_hmac=None,
+        target=None,
+    )
+    return Landing(message=nobody, step=step, locale=locale, country="", answered=None)
 
 
 def answer(ledger: Ledger, landing: Landing, detail: Mapping[str, object], *, now: datetime) -> Engagement:

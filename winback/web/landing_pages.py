@@ -127,6 +127,11 @@ def _act(site: Site, request: Request, code: str, form: Form) -> Response:
     return _done(site, request, landing)
 
 
+def looked_at(site: Site, request: Request, landing: Landing) -> Response:
+    """Return the page of somebody who looks at it; nothing comes of it."""
+    return _page(site, request, landing)
+
+
 def _read_survey(form: Form, _landing: Landing, texts: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     score, reason = form.one("score"), form.one("reason")
     if score not in SCALE:

@@ -23,6 +23,7 @@ from winback.web import (
     metrics_page,
     outbox_viewer,
     overview_pages,
+    page_previews,
     plan_pages,
     suppression_pages,
 )
@@ -52,6 +53,7 @@ ROUTERS: tuple[Callable[[Desk], APIRouter], ...] = (
     plan_pages.make_routes,
     suppression_pages.make_routes,
     experiment_pages.make_routes,
+    page_previews.make_routes,
     metrics_page.make_routes,
 )
 """What makes the routes of each concern."""

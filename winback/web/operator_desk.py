@@ -32,6 +32,7 @@ NAVIGATION: tuple[tuple[str, str], ...] = (
     ("/outbox", "Outbox"),
     ("/suppressions", "Suppressions"),
     ("/experiments", "Experiments"),
+    ("/pages", "Landing pages"),
 )
 """Where the head of every page leads."""
 
