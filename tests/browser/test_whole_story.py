@@ -1,0 +1,101 @@
+"""A night, the page behind a text, an answer, and the people who run it: as `./do up` serves them."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from conftest import keep_picture
+from night_world import DAY, READERS, Shop
+
+from deploy.page_addresses import page_address
+from deploy.services import Services, business_of, free_port
+from winback.core.message_links import short_code
+from winback.ledger.public_tables import engagements
+
+LATER = DAY + timedelta(days=11)
+LADDER = {"steps": [{"day": 30, "kind": "survey", "channels": ["sms", "email"], "template": "survey"}]}
+
+
+class Stand:
+    """A shop whose night is over, its pages, and a plan that waits for a person."""
+
+    def __init__(self, root) -> None:
+        environment = {"WINBACK_PEPPER": "pepper of the tests"}
+        self.shop = Shop(root, environment=environment)
+        self.shop.policies(winback={"ladder": LADDER}, readers=READERS)
+        address = page_address(business_of(self.shop.root), asked_port=0)
+        self.shop.environment |= address.elsewhere
+        self.shop.night()
+        self.shop.policies(winback={"ladder": LADDER, "approve_over": 0}, readers=READERS)
+        self.shop.freshen(LATER)
+        self.shop.do("sync", "--as-of", LATER)
+        planned = self.shop.do("--json", "plan", "--as-of", LATER, "--out", self.shop.root / "plan.json")
+        self.plan = planned.data
+        self.public, self.address = address, f"http://127.0.0.1:{free_port(0)}"
+
+    def acts(self) -> dict[str, str]:
+        """What customers did on the pages: kind by customer."""
+        with self.shop.open_ledger() as (ledger, _), ledger.reading() as connection:
+            return {act.customer_id: act.kind for act in connection.execute(engagements.select())}
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory):
+    root = tmp_path_factory.mktemp("story")
+    made = Stand(root / "shop")
+    services = Services(project=made.shop.root, home=root / "home", port=0)
+    services.elsewhere = made.shop.environment
+    with services:
+        services.start_pages(made.public.port, operator_port=int(made.address.rpartition(":")[2]))
+        made.token = services.operator_token.read_text().strip()
+        yield made
+
+
+@pytest.fixture
+def office(stand, desk):
+    """A page of somebody who has logged in."""
+    page = desk.new_page()
+    page.goto(stand.address)
+    page.get_by_label("Your name").fill("Ada")
+    page.get_by_label("Token").fill(stand.token)
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("heading", name="Overview").wait_for()
+    return page
+
+
+def test_an_answer_is_given_and_the_night_explains_why_it_was_asked_for(stand, office, desk, eye):
+    message = next(one for one in stand.shop.messages("--as-of", DAY) if one["channel"] == "sms")
+    page = desk.new_page()
+    page.goto(f"{stand.public.url}/s/{short_code(message['message_id'])}")
+    assert page.url.startswith(f"{stand.public.url}/l/")
+    page.get_by_role("radio", name="5").check()
+    page.locator("main button").click()
+    assert stand.acts() == {message["customer_id"]: "survey"}
+    eye(office, "overview")
+    office.get_by_label("Customer").fill(message["customer_id"])
+    office.get_by_role("button", name="Explain").click()
+    assert office.locator("h1").inner_text() == f"{message['customer_id']} on {DAY}: send"
+    eye(office, "explanation")
+
+
+def test_a_plan_is_agreed_to_by_its_hash_and_its_count(stand, office, eye):
+    hash_, sends = stand.plan["plan_hash"], stand.plan["decisions"]["send"]
+    office.goto(f"{stand.address}/plans/{hash_}")
+    eye(office, "plan")
+    office.get_by_label("How many messages do you expect?").fill(str(sends + 1))
+    office.get_by_role("button", name=re.compile("Agree")).click()
+    eye(office, "a plan with another count")
+    office.get_by_label("How many messages do you expect?").fill(str(sends))
+    keep_picture(office, "plan")
+    office.get_by_role("button", name=re.compile("Agree")).click()
+    assert re.match(r"(operator:)?Ada agreed to this plan", office.locator(".box .note").inner_text())
+
+
+def test_axe_finds_nothing_on_the_other_operator_pages(stand, office, eye):
+    for path in ("plans", "suppressions", "experiments", "nothing"):
+        office.goto(f"{stand.address}/{path}")
+        eye(office, path)
+    office.goto(f"{stand.address}/log-in")
+    eye(office, "log-in")
