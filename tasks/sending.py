@@ -26,6 +26,8 @@ from winback.night.pepper import open_project_ledger
 from winback.night.poll_texts import poll
 from winback.night.run import apply_plan
 from winback.night.settle import settle
+from winback.night.tell_listeners import tell_listeners
+from winback.night.terms import returning_of
 from winback.settings import wall_clock
 
 BATCH_MESSAGES = 1000
@@ -98,7 +100,7 @@ def close_night(project: str, as_of: date, plan_hash: str) -> dict[str, int]:
     opened, now = open_project(project), wall_clock()
     with open_project_ledger(opened) as ledger:
         seek_evidence(opened, ledger, now=now)
-        settle(ledger, now=now, today=opened.business_date(now))
+        settle(ledger, now=now, today=opened.business_date(now), returning=returning_of(opened))
         with ledger.reading() as connection:
             counts = {state: int(count) for state, count in queue.count_by_state(connection, as_of=as_of).items()}
     write_local_pages(opened)
@@ -138,7 +140,11 @@ def settle_messages(project: str) -> dict[str, int]:
         polled = poll(opened, ledger, now=now)
         for warning in (*polled.warnings, *exchange(opened, ledger, now=now).warnings):
             get_run_logger().warning("%s", warning)
-        counts = dict(settle(ledger, now=now, today=opened.business_date(now)).states)
         judged = judge_visits(opened, ledger, now=now)
-    get_run_logger().info("settled %s, visits %s", counts, judged)
+        settled = settle(ledger, now=now, today=opened.business_date(now), returning=returning_of(opened))
+        told = tell_listeners(opened, ledger, now=now)
+    for warning in told.warnings:
+        get_run_logger().warning("%s", warning)
+    counts = dict(settled.states)
+    get_run_logger().info("settled %s returned=%d, visits %s", counts, settled.returned, judged)
     return counts

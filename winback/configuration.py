@@ -292,6 +292,34 @@ class Web(_Strict):
     """Hosts a step's `url` may lead to (https only), e.g. `www.acme.example`; nothing else is redirected to."""
 
 
+class Listener(_Strict):
+    """Another tool that is told what happens, by signed webhooks (Standard Webhooks)."""
+
+    name: Name
+    """What you call it; stands in `winback settle`, `winback doctor` and `winback resume --hook`."""
+    url_env: str = Field(min_length=1)
+    """The environment variable that holds its address: https, or http on this machine."""
+    secret_env: str = Field(min_length=1)
+    """The environment variable that holds its secret (`whsec_…`); several with commas, the newest first."""
+    events: list[Literal["lapse", "return", "sunset", "suppression", "lift"]] = Field(min_length=1)
+    """What it is told: `lapse`, `return`, `sunset`, `suppression`, and `lift` when a suppression is taken back."""
+
+
+class Hooks(_Strict):
+    """What other tools are told."""
+
+    outgoing: list[Listener] = []
+    """Who is told; nobody, unless you name somebody."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Hooks:
+        names = [one.name for one in self.outgoing]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            message = f"names of hooks must differ: {', '.join(twice)}"
+            raise ValueError(message)
+        return self
+
+
 class Retention(_Strict):
     """How long the ledger keeps what no promise rests on."""
 
@@ -328,3 +356,5 @@ class Configuration(_Strict):
     """What is let go with time."""
     web: Web = Web()
     """What the public pages trust."""
+    hooks: Hooks = Hooks()
+    """Which other tools are told what happens."""

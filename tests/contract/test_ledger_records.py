@@ -222,6 +222,7 @@ def test_the_tables():
         "meta",
         "night_shards",
         "nights",
+        "outgoing",
         "overrides",
         "plans",
         "preferences",

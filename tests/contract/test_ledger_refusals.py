@@ -25,6 +25,7 @@ from winback.ledger import (
     heard_events,
     keys,
     links,
+    outgoing,
     people,
     preferences,
     quarantined_rows,
@@ -308,6 +309,7 @@ TRACES = [
 def known(ledger):
     """A ledger in which one person has left a trace in every table that can hold one."""
     me = PLANTED["customer_id"]
+    ledger.listeners = {"suppression": ("crm",)}
     with ledger.writing() as connection:
         frame = pd.concat(
             [rows.contacts(me, **{name: [value] for name, value in PLANTED.items()}), rows.contacts("cy")]
@@ -327,6 +329,7 @@ def known(ledger):
         held = held.assign(masked_value="Zeb: zebulon@@", as_of=pd.Timestamp(NIGHT), digest="d")
         quarantined_rows.write_quarantine(connection, held)
         refusals.suppress(connection, Target("sms", customer_id=me), ACT, pepper=PEPPER, reason=Reason.OPTED_OUT)
+        assert outgoing.count_waiting(connection) == {"crm": 1}
         signs_of_life.note_signs(connection, [Sign(me, "purchase", NOW, NOW)])
         preferences.save_preference(connection, me, preferences.Preference(language="fr"), now=NOW)
         answered = links.find_message(connection, queue.list_messages(connection)[0]["message_id"])
@@ -401,6 +404,7 @@ def test_nothing_of_a_forgotten_person_stays_in_any_table_or_page(known, backend
         "consents": 1,
         "signs_of_life": 2,
         "preferences": 1,
+        "outgoing": 1,
         "quarantine": 1,
         "attempts": 1,
         "receipts": 1,

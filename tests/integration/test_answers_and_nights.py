@@ -105,6 +105,27 @@ def test_an_answer_closes_the_cycle_in_the_next_night(shop):
         assert _cycle(ledger, other.customer) == (None, None)
 
 
+def test_settle_closes_the_cycle_at_once_and_changes_no_night(shop, first_night, tmp_path):
+    """The night after decides alike, whether a settlement came in between or not."""
+    other = first_night.copy(tmp_path / "other")
+    for one in (shop, other):
+        with one.open_ledger() as (ledger, _):
+            visitor = Visitor(one, ledger)
+            visitor.ask("POST", "l")
+    assert shop.do("--json", "settle").data["returned"] == 1
+    assert shop.do("--json", "settle").data["returned"] == 0
+    with shop.open_ledger() as (ledger, _):
+        assert _cycle(ledger, visitor.customer) == (NEXT, "returned")
+    for one in (shop, other):
+        one.night(NEXT)
+        assert one.decided(NEXT)[visitor.customer]["reason"] == "returned"
+    assert shop.decisions(NEXT) == other.decisions(NEXT)
+    later = NEXT + timedelta(days=1)
+    shop.freshen(later)
+    shop.night(later)
+    assert shop.decided(later)[visitor.customer]["reason"] == "active"
+
+
 def test_a_look_closes_nothing(shop):
     with shop.open_ledger() as (ledger, _):
         visitor = Visitor(shop, ledger)

@@ -217,7 +217,8 @@ def settle() -> Answer:
     """Apply receipts, look for evidence, settle or give up what is in doubt, and count the messages by state.
 
     Texts that were never heard of are asked about; where mail goes out by a vendor that keeps lists of refusals, both
-    sides are told what the other knows. Who followed links is judged: people, programs, or not to be told.
+    sides are told what the other knows. Who followed links is judged: people, programs, or not to be told. Who answered
+    or came back has their cycle closed, and the tools that winback.yaml names under `hooks` are told what happened.
     """
     from winback.night.evidence import seek_evidence
     from winback.night.exchange_lists import exchange
@@ -225,18 +226,22 @@ def settle() -> Answer:
     from winback.night.pepper import open_project_ledger
     from winback.night.poll_texts import poll
     from winback.night.settle import settle as settle_messages
+    from winback.night.tell_listeners import tell_listeners
+    from winback.night.terms import returning_of
 
     project, now = session().project(), session().started_at
     with open_project_ledger(project) as ledger:
         proven = seek_evidence(project, ledger, now=now)
         polled = poll(project, ledger, now=now)
         lists = exchange(project, ledger, now=now)
-        settled = settle_messages(ledger, now=now, today=project.business_date(now))
         visits = judge_visits(project, ledger, now=now)
+        settled = settle_messages(ledger, now=now, today=project.business_date(now), returning=returning_of(project))
+        hooks = tell_listeners(project, ledger, now=now)
     found = settled._asdict()
     states = found.pop("states")
     words = ", ".join(f"{state} {count:,}" for state, count in states.items()) or "no messages yet"
     doubts = {
+        "came back since their messages: their cycles are closed": settled.returned,
         "accepted more than 24 hours ago without any event": settled.accepted_without_event,
         "events about messages that are not in this ledger": settled.events_without_row,
         "unknown": sum(settled.unknown_by_age.values()),
@@ -246,10 +251,12 @@ def settle() -> Answer:
         "visits judged to be a program's": visits["machine"],
         "visits that cannot be told apart": visits["unknown"],
         "people who came back by following a link": visits["returned"],
+        "events other tools were told of": hooks.delivered,
+        "events other tools are still to be told of": hooks.waiting,
     }
     lines = [words, *(f"{count:,} {what}" for what, count in doubts.items() if count)]
     lines += [f"{step} is held: {plain(why)}; winback resume --step" for step, why in settled.held_steps.items()]
-    lines += [f"warning: {plain(warning)}" for warning in (*polled.warnings, *lists.warnings)]
-    told = {"polled": polled._asdict(), "lists": lists._asdict(), "visits": visits}
+    lines += [f"warning: {plain(warning)}" for warning in (*polled.warnings, *lists.warnings, *hooks.warnings)]
+    told = {"polled": polled._asdict(), "lists": lists._asdict(), "visits": visits, "hooks": hooks._asdict()}
     data = {"messages": states, "proven": proven, **told, **found}
     return Answer(data=data, words="\n".join(lines))

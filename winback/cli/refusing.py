@@ -97,8 +97,8 @@ def stop(*, reason: str = "stopped by hand") -> Answer:
     return Answer(data=result, words="Stopped. Nothing more is sent until `winback resume --reason ...`.")
 
 
-def resume(*, reason: str, step: str = "") -> Answer:
-    """Release the red button, or one step that complaints are holding.
+def resume(*, reason: str, step: str = "", hook: str = "") -> Answer:
+    """Release the red button, one step that complaints are holding, or a hook that failed for too long.
 
     Parameters
     ----------
@@ -106,8 +106,15 @@ def resume(*, reason: str, step: str = "") -> Answer:
         Why it is safe again; it stands in the audit log.
     step
         PROGRAMME/STEP/CHANNEL of a held step, as `winback doctor` and `winback settle` name it.
+    hook
+        The name of a hook that is asked no more; it is told again of all that is kept.
     """
-    from winback.night.refuse import release_step, release_stop
+    from winback.night.refuse import release_step, release_stop, resume_hook
+
+    if hook:
+        asked = session()
+        result = resume_hook(asked.project(), hook, reason=reason, actor=asked.actor, now=asked.started_at)
+        return Answer(data=result, words=f"{hook} is asked again: {result['waiting']} events. Next: winback settle")
 
     if step:
         asked = session()

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from sqlalchemy import column, inspect, select, table
 
 from winback.errors import Fault, GuardRefused, MigrationNeeded, SettingsError, StoreBusy, StoreUnavailable
-from winback.ledger import locks, schema
+from winback.ledger import locks, outgoing, schema
 from winback.ledger.connections import database_file, make_engine, make_glancing_engine, translated
 from winback.ledger.control_tables import meta
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Engine
 
@@ -47,6 +47,8 @@ class Ledger:
         self.engine = engine
         self._pepper = pepper
         self._has_glanced = False
+        self.listeners: Mapping[str, Sequence[str]] = {}
+        """Who is told of which kind of event (:mod:`winback.ledger.outgoing`); nobody, unless the project says so."""
 
     def __enter__(self) -> Self:
         """Return the ledger itself."""
@@ -87,7 +89,7 @@ class Ledger:
             If the database cannot be reached or written.
         """
         with translated(self.engine.url), self.engine.connect() as connection:
-            connection.execution_options(winback_writing=True)
+            connection.execution_options(winback_writing=True, **{outgoing.OPTION: self.listeners})
             with connection.begin():
                 yield connection
 

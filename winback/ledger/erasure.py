@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import or_, select
 
 from winback.core.reasons import Reason
-from winback.ledger import diary, keys, reviews, visits, webhook_calls
+from winback.ledger import diary, keys, outgoing, reviews, visits, webhook_calls
 from winback.ledger.connections import new_insert
 from winback.ledger.decided import decided_days
 from winback.ledger.inbound_tables import heard_events
@@ -56,6 +56,7 @@ def forget(connection: Connection, customer_id: str, act: Act, *, pepper: bytes)
         "heard_events": connection.execute(
             heard_events.delete().where(heard_events.c.customer_id == customer_id)
         ).rowcount,
+        "outgoing": outgoing.forget(connection, customer_id),
         "quarantine": _empty_quarantine(connection, customer_id, dict(person or {})),
         **_cut_loose(connection, customer_id, pseudonym),
         # Last: who took in a call holds its messages, and has been waited for by now.

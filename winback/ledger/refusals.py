@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import and_, or_, select
 
 from winback.core.reasons import Reason
-from winback.ledger import diary, keys
+from winback.ledger import diary, keys, outgoing
 from winback.ledger.connections import insert_counted, new_insert
 from winback.ledger.message_tables import messages
+from winback.ledger.outgoing import Event
 from winback.ledger.people_tables import contacts, suppressions
 
 if TYPE_CHECKING:
@@ -105,14 +106,20 @@ def suppress(
     if reason not in PRECEDENCE:
         message = f"{reason} is no reason to suppress: expected one of {', '.join(PRECEDENCE)}"
         raise ValueError(message)
-    entries = list(_entries(connection, target, pepper=pepper))
-    if reason is Reason.INVALID_ADDRESS:
-        entries = [entry for entry in entries if entry[1] == "address"]
+    about = list(_entries(connection, target, pepper=pepper))
+    entries = [one for one in about if reason is not Reason.INVALID_ADDRESS or one[1] == "address"]
     let_claims_end(connection, [key for _, kind, key in entries])
+    listens = outgoing.listeners(connection, "suppression")
+    held = _standing(connection, entries, reasons=[reason], programme=programme) if listens else []
     written = _add(connection, entries, act, reason=reason, programme=programme)
     _renew(connection, entries, act, reason=reason, programme=programme)
     after = {"channel": target.channel or ALL, "reason": reason, "source": act.source, "programme": programme}
     _note(connection, "suppress", target, act, pepper=pepper, after={**after, "new": written})
+    if listens and written:
+        known = {entry for entry, _ in held}
+        # Of an address that does not work all who have it are told of, of anything else those for whom it is new.
+        news = [(one, reason.value) for one in about if one not in known]
+        _tell(connection, "suppression", news, target, act, programme=programme)
     return written
 
 
@@ -184,7 +191,8 @@ def lift(
     one channel lifts nothing that was said about all of them, and one on everything nothing that was said about one
     programme. With ``source``, only what came from there is lifted: :data:`STOP_WORD` for START.
     """
-    about = [and_(*_matches(entry)) for entry in _entries(connection, target, pepper=pepper)]
+    entries = list(_entries(connection, target, pepper=pepper))
+    about = [and_(*_matches(entry)) for entry in entries]
     change = suppressions.update().where(
         or_(*about),
         suppressions.c.reason.in_(LIFTABLE),
@@ -194,7 +202,12 @@ def lift(
     )
     if source is not None:
         change = change.where(suppressions.c.source == source)
+    listens = outgoing.listeners(connection, "lift")
+    held = _standing(connection, entries, reasons=LIFTABLE, programme=programme) if listens else []
     lifted = int(connection.execute(change.values(lifted_at=act.at)).rowcount)
+    if lifted and listens:
+        left = _standing(connection, entries, reasons=LIFTABLE, programme=programme)
+        _tell(connection, "lift", [one for one in held if one not in left], target, act, programme=programme)
     if lifted:
         after = {"channel": target.channel or ALL, "source": act.source, "programme": programme, "lifted": lifted}
         _note(connection, "lift", target, act, pepper=pepper, after=after)
@@ -320,6 +333,41 @@ def _renew(
     connection.execute(in_force.where(suppressions.c.created_at < act.at).values(created_at=act.at))
     if act.source != STOP_WORD:
         connection.execute(in_force.where(suppressions.c.source == STOP_WORD).values(source=act.source))
+
+
+def _standing(
+    connection: Connection,
+    entries: Sequence[tuple[str, str, str]],
+    *,
+    reasons: Sequence[Reason],
+    programme: str | None,
+) -> list[tuple[tuple[str, str, str], str]]:
+    """Return which of some suppressions are in force, and for which of some reasons."""
+    columns = suppressions.c.channel, suppressions.c.kind, suppressions.c.key, suppressions.c.reason
+    query = select(*columns).where(
+        or_(*(and_(*_matches(entry)) for entry in entries)),
+        suppressions.c.reason.in_(reasons),
+        suppressions.c.programme == (programme or ""),
+        suppressions.c.lifted_at.is_(None),
+    )
+    rows = connection.execute(query).all() if entries else []
+    return [((row.channel, row.kind, row.key), row.reason) for row in rows]
+
+
+def _tell(
+    connection: Connection,
+    kind: str,
+    news: Iterable[tuple[tuple[str, str, str], str]],
+    target: Target,
+    act: Act,
+    *,
+    programme: str | None,
+) -> None:
+    """Note for other tools what changed for which customers."""
+    channel = target.channel or ALL
+    told = {(key, why) for (_, about, key), why in news if about == "customer"}
+    events = [Event(kind, who, why, act.effective_on, programme, channel=channel) for who, why in sorted(told)]
+    outgoing.record(connection, events, now=act.at)
 
 
 def _note(

@@ -15,6 +15,7 @@ from winback.core import decisions
 from winback.core.buckets import bounds
 from winback.core.reasons import Action
 from winback.ledger import cycles, live_nights, refusals, stored_plans, verdicts
+from winback.night.announce import announce
 from winback.night.attach import attach
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def _write_changes(connection: Connection, changes: decisions.Changes, *, at: da
     if len(changes.sunsets):
         effective_on = changes.sunsets["effective_on"].iloc[0].date()
         refusals.sunset(connection, changes.sunsets["customer_id"].unique(), at=at, effective_on=effective_on)
+    announce(connection, changes, now=at)
 
 
 def _messages(night: Night, plan: Plan, sent: pd.DataFrame, templates: Templates) -> pd.DataFrame:

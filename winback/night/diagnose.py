@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from winback.channels.outgoing_hooks import is_told, open_hooks
 from winback.channels.provider_settings import is_loopback
 from winback.channels.registry import keeps_lists
 from winback.channels.segment_calls import VARIABLE as SEGMENT_SECRET
 from winback.errors import ConfigError, WinbackError
-from winback.ledger import cycles, held_steps, queue, reviews, switches, vendor_lists
+from winback.ledger import cycles, held_steps, outgoing, queue, reviews, switches, vendor_lists
 from winback.ledger.engine import check as check_database
 from winback.night.check import check
 from winback.night.exchange_lists import LAST
@@ -68,6 +69,7 @@ def diagnose(root: Path, *, now: datetime) -> list[Finding]:
         "names": _names,
         "public address": _public_address,
         "vendor's lists": lambda opened: _vendor_lists(opened, now),
+        "hooks": _hooks,
         "red button": _red_button,
         "held steps": _held_steps,
         "texts to read": _texts_to_read,
@@ -186,6 +188,33 @@ def _vendor_lists(project: Project, now: datetime) -> str:
     if now - at > LISTS_READ_WITHIN:
         raise _Amiss(f"last read at {at:%Y-%m-%d %H:%M} UTC: is the schedule running? winback settle")
     return f"read at {at:%Y-%m-%d %H:%M} UTC"
+
+
+def _hooks(project: Project) -> str:
+    """Say how the tools fare that are told what happens."""
+    named = project.config.hooks.outgoing
+    if not named:
+        return "no other tool is told"
+    _, faults = open_hooks(project)
+    amiss = [str(fault) for fault in faults]
+    with open_project_ledger(project) as ledger, ledger.reading() as connection:
+        waiting, lost = outgoing.count_waiting(connection), outgoing.count_given_up(connection)
+        states = {one.name: outgoing.state(connection, one.name) for one in named}
+    for name, found in states.items():
+        if found.disabled_at:
+            amiss.append(
+                f"{name} is asked no more: {found.why}. Mend it, then: winback resume --hook {name} --reason …"
+            )
+        elif lost.get(name):
+            amiss.append(f"{name} was not told of {lost[name]:,} events: winback resume --hook {name}")
+    if amiss:
+        raise _Amiss("; ".join(amiss))
+    said = [
+        f"{one.name}: {waiting.get(one.name, 0):,} waiting"
+        + ("" if is_told(project, one) else ", told nothing before live: true")
+        for one in named
+    ]
+    return "; ".join(said)
 
 
 def _red_button(project: Project) -> str:

@@ -10,6 +10,7 @@ import secrets
 import stat
 from typing import TYPE_CHECKING
 
+from winback.channels.outgoing_hooks import listeners_of
 from winback.errors import StoreUnavailable
 from winback.ledger.engine import Ledger, open_ledger
 
@@ -81,4 +82,6 @@ def open_project_ledger(project: Project) -> Ledger:
     except OSError as problem:
         what = f"{project.var} cannot be made: {problem.strerror}. Make {project.root} writable for this user"
         raise StoreUnavailable(what) from problem
-    return open_ledger(project.database_url, pepper=read_pepper(project), create=True)
+    ledger = open_ledger(project.database_url, pepper=read_pepper(project), create=True)
+    ledger.listeners = listeners_of(project)
+    return ledger

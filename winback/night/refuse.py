@@ -14,7 +14,7 @@ from email_validator import EmailNotValidError, validate_email
 from winback import documents
 from winback.core.reasons import Reason
 from winback.errors import UsageError
-from winback.ledger import contact_rows, held_steps, refusals, switches
+from winback.ledger import contact_rows, held_steps, outgoing, refusals, switches
 from winback.night.pepper import open_project_ledger
 
 if TYPE_CHECKING:
@@ -132,3 +132,21 @@ def release_stop(project: Project, *, reason: str, actor: str, now: datetime) ->
     with open_project_ledger(project) as ledger, ledger.writing() as connection:
         was_pressed = switches.release(connection, at=now, by=actor, reason=reason)
     return {"stopped": False, "changed": was_pressed}
+
+
+def resume_hook(project: Project, name: str, *, reason: str, actor: str, now: datetime) -> dict[str, object]:
+    """Ask a listener again, for all that is kept, and write down who says so.
+
+    Raises
+    ------
+    UsageError
+        If winback.yaml names no such hook, or no reason is given.
+    """
+    if not reason.strip():
+        raise UsageError("--reason is empty: say why this hook may be asked again")
+    known = [one.name for one in project.config.hooks.outgoing]
+    if name not in known:
+        raise UsageError(f"--hook {name}: winback.yaml names no such hook: {', '.join(known) or 'none'}")
+    with open_project_ledger(project) as ledger, ledger.writing() as connection:
+        waiting = outgoing.resume(connection, name, by=actor, reason=reason, now=now)
+    return {"hook": name, "waiting": waiting}

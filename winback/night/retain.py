@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from winback.ledger import heard_events, retention, visits, webhook_calls
+from winback.ledger import heard_events, outgoing, retention, visits, webhook_calls
 
 if TYPE_CHECKING:
     from datetime import date
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 CALLS_DAYS = 30
-"""So long the bodies of vendors' calls are kept: people's addresses stand in them."""
+"""So long the bodies of vendors' calls are kept, in which addresses stand, and what other tools were told."""
 HEARD_DAYS = 90
 """So long what a webhook brought is kept: the activity store has had it since the night after."""
 
@@ -33,13 +33,14 @@ def retain(project: Project, ledger: Ledger, *, as_of: date) -> dict[str, int]:
     Returns
     -------
     rows: ``facts`` emptied, ``decisions`` deleted, ``quarantine`` deleted, ``webhook_bodies`` emptied, ``heard_events``
-    deleted, ``visits`` emptied
+    deleted, ``visits`` emptied, ``told`` events deleted
     """
     kept = project.config.retention
     with ledger.reading() as connection:
         emptied = retention.nights_before(connection, as_of - timedelta(days=kept.facts_days))
         deleted = retention.nights_before(connection, as_of - timedelta(days=kept.decisions_days))
-    counts = dict.fromkeys(("facts", "decisions", "quarantine", "webhook_bodies", "heard_events", "visits"), 0)
+    kinds = "facts", "decisions", "quarantine", "webhook_bodies", "heard_events", "visits", "told"
+    counts = dict.fromkeys(kinds, 0)
     for night in deleted:
         with ledger.writing() as connection:
             counts["decisions"] += retention.drop_decisions(connection, night)
@@ -53,4 +54,5 @@ def retain(project: Project, ledger: Ledger, *, as_of: date) -> dict[str, int]:
         counts["webhook_bodies"] = webhook_calls.empty_bodies(connection, before=midnight - timedelta(days=CALLS_DAYS))
         counts["heard_events"] = heard_events.drop(connection, before=midnight - timedelta(days=HEARD_DAYS))
         counts["visits"] = visits.empty(connection, before=midnight - timedelta(days=VISITS_DAYS))
+        counts["told"] = outgoing.drop(connection, before=midnight - timedelta(days=CALLS_DAYS))
     return counts

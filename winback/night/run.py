@@ -32,6 +32,8 @@ from winback.night.scratch import scratch
 from winback.night.settle import settle
 from winback.night.stock_coupons import stock_coupons
 from winback.night.sync import sync
+from winback.night.tell_listeners import tell_listeners
+from winback.night.terms import returning_of
 from winback.night.waiting import held_programmes
 
 if TYPE_CHECKING:
@@ -262,10 +264,13 @@ def _carry_out(
     try:
         for moment in _moments(night) if is_delivered else ():
             deliver(night.project, night.ledger, now=moment)
-            settle(night.ledger, now=moment, today=night.project.business_date(moment))
+            today = night.project.business_date(moment)
+            settle(night.ledger, now=moment, today=today, returning=returning_of(night.project))
     except GuardRefused as refused:
         held = [*held, {"name": "stop", "kind": "switch", "detail": str(refused)}]
-    return _report(night, worked_out, held, started=started, run_id=run_id, new_messages=new, notes=lists.warnings)
+    told = tell_listeners(night.project, night.ledger, now=night.now)
+    notes = [*lists.warnings, *told.warnings]
+    return _report(night, worked_out, held, started=started, run_id=run_id, new_messages=new, notes=notes)
 
 
 def _moments(night: Night) -> list[datetime]:

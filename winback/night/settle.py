@@ -9,13 +9,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from winback.ledger import coupons, held_steps, queue, receipts, settlements, unknowns
+from winback.ledger import coupons, held_steps, queue, receipts, returns, settlements, unknowns
 from winback.night.brakes import hold_complained_steps
 
 if TYPE_CHECKING:
     from datetime import date, datetime
 
     from winback.ledger.engine import Ledger
+    from winback.ledger.returns import Returning
 
 GRACE = timedelta(hours=24)
 """So long a provider may say nothing about what it accepted."""
@@ -36,6 +37,7 @@ class Settled(NamedTuple):
     events_without_row : receipts about messages that this ledger does not know
     unknown_by_age : unknown messages by how long ago they were posted
     held_steps : steps that wait for a person, and why
+    returned : cycles closed just now, because their customers came back
     """
 
     states: dict[str, int]
@@ -45,15 +47,17 @@ class Settled(NamedTuple):
     events_without_row: int
     unknown_by_age: dict[str, int]
     held_steps: dict[str, str]
+    returned: int = 0
 
 
-def settle(ledger: Ledger, *, now: datetime, today: date) -> Settled:
+def settle(ledger: Ledger, *, now: datetime, today: date, returning: Returning | None = None) -> Settled:
     """Bring every message that cannot move by itself to its named state, and count what does not add up.
 
     Parameters
     ----------
     ledger : opened with its pepper
     now, today : the instant, and its business day
+    returning : what brings customers back; without it their cycles wait for the next plan
     """
     with ledger.writing() as connection:
         queue.recover(connection, is_alive=ledger.is_locked, now=now)
@@ -62,6 +66,7 @@ def settle(ledger: Ledger, *, now: datetime, today: date) -> Settled:
         hold_complained_steps(connection, now=now, today=today)
         coupons.follow(connection, now=now)
         settlements.note_settled(connection, now=now)
+        returned = returns.close_returned(connection, returning, now=now) if returning else 0
     with ledger.reading() as connection:
         return Settled(
             states=queue.count_by_state(connection),
@@ -71,4 +76,5 @@ def settle(ledger: Ledger, *, now: datetime, today: date) -> Settled:
             events_without_row=receipts.count_strays(connection),
             unknown_by_age=unknowns.count_by_age(connection, now=now),
             held_steps={step.name: why for step, why in held_steps.held_steps(connection).items()},
+            returned=returned,
         )

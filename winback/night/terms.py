@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from winback.ledger import live_nights
 from winback.ledger.engagements import ANSWER
 from winback.ledger.gate import Terms
+from winback.ledger.returns import Returning
 from winback.ledger.spending import Budget
+from winback.night.check import read_programmes
 from winback.night.dated_rules import read_rules
 from winback.night.waiting import sources_of
 
@@ -37,6 +39,13 @@ def gate_terms(connection: Connection, project: Project, programmes: Sequence[Pr
         is_welcome=_on_the_list(config.only_to) if config.live and config.only_to else None,
         rehearsals=live_nights.rehearsals(connection) if config.live else (),
     )
+
+
+def returning_of(project: Project) -> Returning:
+    """Return what brings customers back; of a policy that cannot be read only an answer does, until it is mended."""
+    found, _ = read_programmes(project.root)
+    behaviours = {one.programme: frozenset(one.return_behaviours) for _, one in found}
+    return Returning(behaviours, project.zone)
 
 
 def budget_of(project: Project) -> Budget:
