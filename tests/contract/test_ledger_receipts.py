@@ -381,7 +381,7 @@ def test_start_gives_back_what_stop_took(ledger, told, held):
     assert _words(ledger, *told) == held
 
 
-def test_start_gives_back_no_sunset_and_no_word_on_another_channel(ledger):
+def test_start_gives_back_no_word_that_was_not_its_own_and_no_sunset_of_other_channels(ledger):
     _sent(ledger, "a")
     with ledger.writing() as connection:
         refusals.sunset(connection, ["a"], at=NOW, effective_on=NIGHT)

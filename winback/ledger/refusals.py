@@ -13,10 +13,9 @@ from sqlalchemy import and_, or_, select
 
 from winback.core.reasons import Reason
 from winback.ledger import diary, keys, outgoing
-from winback.ledger.connections import insert_counted, new_insert
 from winback.ledger.message_tables import messages
-from winback.ledger.outgoing import Event
 from winback.ledger.people_tables import contacts, suppressions
+from winback.ledger.suppression_rows import add, matches, standing, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -110,8 +109,8 @@ def suppress(
     entries = [one for one in about if reason is not Reason.INVALID_ADDRESS or one[1] == "address"]
     let_claims_end(connection, [key for _, kind, key in entries])
     listens = outgoing.listeners(connection, "suppression")
-    held = _standing(connection, entries, reasons=[reason], programme=programme) if listens else []
-    written = _add(connection, entries, act, reason=reason, programme=programme)
+    held = standing(connection, entries, reasons=[reason], programme=programme) if listens else []
+    written = add(connection, entries, act, reason=reason, programme=programme)
     _renew(connection, entries, act, reason=reason, programme=programme)
     after = {"channel": target.channel or ALL, "reason": reason, "source": act.source, "programme": programme}
     _note(connection, "suppress", target, act, pepper=pepper, after={**after, "new": written})
@@ -119,7 +118,7 @@ def suppress(
         known = {entry for entry, _ in held}
         # Of an address that does not work all who have it are told of, of anything else those for whom it is new.
         news = [(one, reason.value) for one in about if one not in known]
-        _tell(connection, "suppression", news, target, act, programme=programme)
+        tell(connection, "suppression", news, act, channel=target.channel or ALL, programme=programme)
     return written
 
 
@@ -154,7 +153,7 @@ def sunset(
     """
     act = Act(at, effective_on, source="night", actor="night")
     entries = [(channel, "customer", customer_id) for customer_id in customer_ids]
-    count = _add(connection, entries, act, reason=Reason.SUNSETTED, programme=None)
+    count = add(connection, entries, act, reason=Reason.SUNSETTED, programme=None)
     if count:
         after = {"channel": channel, "new": count}
         diary.record(connection, at=at, actor=act.actor, action="sunset", subject=str(effective_on), after=after)
@@ -166,7 +165,7 @@ def is_opted_out(connection: Connection, target: Target, *, pepper: bytes) -> bo
     wanted = set(_entries(connection, target, pepper=pepper))
     columns = suppressions.c.channel, suppressions.c.kind, suppressions.c.key
     holds = select(*columns).where(
-        or_(*(and_(*_matches(entry)) for entry in wanted)),
+        or_(*(and_(*matches(entry)) for entry in wanted)),
         suppressions.c.reason == Reason.OPTED_OUT.value,
         suppressions.c.programme == "",
         suppressions.c.lifted_at.is_(None),
@@ -189,10 +188,11 @@ def lift(
     Only ever called for an act of the person (START, a confirmed sign-up, the preference page), never for an import.
     A refusal recorded at the same instant, or later, stays; so do complaints, erasures and dead addresses. An act on
     one channel lifts nothing that was said about all of them, and one on everything nothing that was said about one
-    programme. With ``source``, only what came from there is lifted: :data:`STOP_WORD` for START.
+    programme. With ``source``, only what came from there is lifted: :data:`STOP_WORD` for START. That undoes a sunset,
+    too, on its channel.
     """
     entries = list(_entries(connection, target, pepper=pepper))
-    about = [and_(*_matches(entry)) for entry in entries]
+    about = [and_(*matches(entry)) for entry in entries]
     change = suppressions.update().where(
         or_(*about),
         suppressions.c.reason.in_(LIFTABLE),
@@ -203,15 +203,34 @@ def lift(
     if source is not None:
         change = change.where(suppressions.c.source == source)
     listens = outgoing.listeners(connection, "lift")
-    held = _standing(connection, entries, reasons=LIFTABLE, programme=programme) if listens else []
+    held = standing(connection, entries, reasons=LIFTABLE, programme=programme) if listens else []
     lifted = int(connection.execute(change.values(lifted_at=act.at)).rowcount)
-    if lifted and listens:
-        left = _standing(connection, entries, reasons=LIFTABLE, programme=programme)
-        _tell(connection, "lift", [one for one in held if one not in left], target, act, programme=programme)
+    left = standing(connection, entries, reasons=LIFTABLE, programme=programme) if lifted and listens else held
+    news = [one for one in held if one not in left]
+    if source == STOP_WORD and target.channel:
+        customers = [key for _, kind, key in entries if kind == "customer"]
+        undone = _lift_sunset(connection, customers, act, channel=target.channel)
+        lifted += len(undone)
+        news += [((target.channel, "customer", one), Reason.SUNSETTED.value) for one in undone]
+    tell(connection, "lift", news, act, channel=target.channel or ALL, programme=programme)
     if lifted:
         after = {"channel": target.channel or ALL, "source": act.source, "programme": programme, "lifted": lifted}
         _note(connection, "lift", target, act, pepper=pepper, after=after)
     return lifted
+
+
+def _lift_sunset(connection: Connection, customer_ids: Sequence[str], act: Act, *, channel: str) -> list[str]:
+    """Undo the sunset of customers who asked for messages on a channel; on the others it stays. Return who it was."""
+    mine = suppressions.c.kind == "customer", suppressions.c.key.in_(customer_ids)
+    in_force = suppressions.c.lifted_at.is_(None), suppressions.c.created_at < act.at
+    about = suppressions.c.channel.in_([ALL, channel]), suppressions.c.reason == Reason.SUNSETTED.value
+    found = connection.execute(select(suppressions).where(*mine, *in_force, *about)).all()
+    for row in found:
+        connection.execute(suppressions.update().where(suppressions.c.id == row.id).values(lifted_at=act.at))
+        same = Act(row.created_at, row.effective_on, row.source, act.actor)
+        others = [(one, "customer", row.key) for one in keys.CHANNELS if row.channel == ALL and one != channel]
+        add(connection, others, same, reason=Reason.SUNSETTED, programme=None)
+    return [row.key for row in found]
 
 
 def refusals_of(connection: Connection, customer_id: str, *, pepper: bytes) -> list[Refusal]:
@@ -220,7 +239,7 @@ def refusals_of(connection: Connection, customer_id: str, *, pepper: bytes) -> l
     erased = (ALL, "erased", keys.customer_key(pepper, customer_id))
     columns = [getattr(suppressions.c, name) for name in Refusal._fields]
     query = select(*columns).where(
-        or_(*(and_(*_matches(entry)) for entry in {*entries, erased})), suppressions.c.lifted_at.is_(None)
+        or_(*(and_(*matches(entry)) for entry in {*entries, erased})), suppressions.c.lifted_at.is_(None)
     )
     found = [Refusal(*row) for row in connection.execute(query.order_by(suppressions.c.id))]
     found = [one._replace(reason=_REASONS[one.reason], programme=one.programme or None) for one in found]
@@ -283,36 +302,6 @@ def _all_channels(customer_id: str) -> list[tuple[str, str, str]]:
     return [(channel, "customer", customer_id) for channel in keys.CHANNELS]
 
 
-def _matches(entry: tuple[str, str, str]) -> tuple[ColumnElement[bool], ...]:
-    channel, kind, key = entry
-    return suppressions.c.channel == channel, suppressions.c.kind == kind, suppressions.c.key == key
-
-
-def _add(
-    connection: Connection,
-    entries: Iterable[tuple[str, str, str]],
-    act: Act,
-    *,
-    reason: Reason,
-    programme: str | None,
-) -> int:
-    """Insert suppressions, wake lifted ones; return how many that were."""
-    common = {"reason": reason.value, "programme": programme or "", "effective_on": act.effective_on}
-    rows = [
-        {"channel": channel, "kind": kind, "key": key, **common, "created_at": act.at, "source": act.source}
-        for channel, kind, key in dict.fromkeys(entries)
-    ]
-    statement = new_insert(connection, suppressions)
-    renewed = {name: statement.excluded[name] for name in ("effective_on", "source")}
-    statement = statement.on_conflict_do_update(
-        index_elements=["channel", "kind", "key", "reason", "programme"],
-        set_={**renewed, "lifted_at": None},
-        where=suppressions.c.lifted_at.is_not(None),
-    )
-    blocks = (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
-    return sum(insert_counted(connection, statement.values(block)) for block in blocks)
-
-
 def _renew(
     connection: Connection,
     entries: Iterable[tuple[str, str, str]],
@@ -325,7 +314,7 @@ def _renew(
 
     Events come in any order: a yes has to be newer than the newest no.
     """
-    about = [and_(*_matches(entry)) for entry in entries]
+    about = [and_(*matches(entry)) for entry in entries]
     if not about:
         return
     same = or_(*about), suppressions.c.reason == reason.value, suppressions.c.programme == (programme or "")
@@ -333,41 +322,6 @@ def _renew(
     connection.execute(in_force.where(suppressions.c.created_at < act.at).values(created_at=act.at))
     if act.source != STOP_WORD:
         connection.execute(in_force.where(suppressions.c.source == STOP_WORD).values(source=act.source))
-
-
-def _standing(
-    connection: Connection,
-    entries: Sequence[tuple[str, str, str]],
-    *,
-    reasons: Sequence[Reason],
-    programme: str | None,
-) -> list[tuple[tuple[str, str, str], str]]:
-    """Return which of some suppressions are in force, and for which of some reasons."""
-    columns = suppressions.c.channel, suppressions.c.kind, suppressions.c.key, suppressions.c.reason
-    query = select(*columns).where(
-        or_(*(and_(*_matches(entry)) for entry in entries)),
-        suppressions.c.reason.in_(reasons),
-        suppressions.c.programme == (programme or ""),
-        suppressions.c.lifted_at.is_(None),
-    )
-    rows = connection.execute(query).all() if entries else []
-    return [((row.channel, row.kind, row.key), row.reason) for row in rows]
-
-
-def _tell(
-    connection: Connection,
-    kind: str,
-    news: Iterable[tuple[tuple[str, str, str], str]],
-    target: Target,
-    act: Act,
-    *,
-    programme: str | None,
-) -> None:
-    """Note for other tools what changed for which customers."""
-    channel = target.channel or ALL
-    told = {(key, why) for (_, about, key), why in news if about == "customer"}
-    events = [Event(kind, who, why, act.effective_on, programme, channel=channel) for who, why in sorted(told)]
-    outgoing.record(connection, events, now=act.at)
 
 
 def _note(
