@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import ledger_rows as rows
 import outbox_world
@@ -11,7 +11,18 @@ import pytest
 import web_world
 from web_world import LATER
 
-from winback.ledger import claims, coupons, engagements, erasure, links, public_tables, queue, signs_of_life, verdicts
+from winback.ledger import (
+    claims,
+    coupons,
+    engagements,
+    erasure,
+    links,
+    people_tables,
+    public_tables,
+    queue,
+    signs_of_life,
+    verdicts,
+)
 from winback.ledger.gate import Terms
 from winback.ledger.refusals import Act
 from winback.web.landing_pages import is_allowed
@@ -261,6 +272,51 @@ def test_a_used_coupon_says_so(shop):
     with shop.ledger.writing() as connection:
         assert coupons.redeem(connection, "thanks", [("THX-1", LATER), ("NOT-OURS", LATER)]) == 1
     assert "THX-1" not in shop.act(COUPON).text
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "is_good"),
+    [
+        ("Europe/Paris", "2026-04-01 23:59 +0200", True),
+        ("Europe/Paris", "2026-04-02 00:00 +0200", False),
+        # The shop is in Paris; where the customer is the day is longer, or over before.
+        ("Pacific/Honolulu", "2026-04-01 23:59 -1000", True),
+        ("Pacific/Honolulu", "2026-04-02 00:00 -1000", False),
+        ("Pacific/Auckland", "2026-04-01 23:59 +1300", True),
+        ("Pacific/Auckland", "2026-04-02 00:00 +1300", False),
+    ],
+)
+def test_a_code_is_good_to_the_end_of_its_last_day_where_the_customer_is(shop, zone, at, is_good):
+    assert "THX-1" in shop.act(COUPON).text
+    shop.clock.now = datetime.strptime(at, "%Y-%m-%d %H:%M %z")
+    with shop.ledger.writing() as connection:
+        connection.execute(people_tables.contacts.update().values(timezone=zone))
+    said = shop.act(COUPON).text
+    assert ("THX-1" in said) is is_good
+    assert ("Ce code était valable" in said) is not is_good
+    assert "1 avril 2026" in said
+
+
+def test_where_nobody_knows_the_place_the_day_is_the_longest_it_may_be(shop):
+    """A country of many zones, no stored one: the last of them counts; without a country the shop's own."""
+    shop.act(COUPON)
+    nowhere = {"timezone": None, "phone_zones": None, "region": None}
+    for country, at, is_good in (
+        ("US", "23:59 -1000", True),
+        (None, "23:59 +0200", True),
+        (None, "23:59 +0100", False),
+    ):
+        shop.clock.now = datetime.strptime(f"2026-04-01 {at}", "%Y-%m-%d %H:%M %z")
+        with shop.ledger.writing() as connection:
+            connection.execute(people_tables.contacts.update().values(country=country, **nowhere))
+        assert ("THX-1" in shop.act(COUPON).text) is is_good
+
+
+def test_nobody_is_given_a_code_that_is_over_where_they_are(shop):
+    shop.clock.now = datetime.strptime("2026-04-01 13:00 +0200", "%Y-%m-%d %H:%M %z")
+    with shop.ledger.writing() as connection:
+        connection.execute(people_tables.contacts.update().values(timezone="Pacific/Auckland"))
+    assert "THX-2" in shop.act(COUPON).text
 
 
 def test_a_plain_message_has_a_page_that_wants_nothing(shop):

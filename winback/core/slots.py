@@ -57,6 +57,15 @@ def may_arrive(place: Place, *, hours: SendHours, at: datetime, business_zone: s
     return is_allowed(at, zones=zones, hours=hours, place=where)
 
 
+def local_date(place: Place, *, hours: SendHours, at: datetime, business_zone: str) -> date:
+    """Return the day at a place at an instant, the earliest of all zones the contact may be in.
+
+    What is promised for a day is kept to its end: nobody loses hours of it because we do not know where they are.
+    """
+    zones, _ = _located(place, hours, business_zone)
+    return min(at.astimezone(ZoneInfo(zone)).date() for zone in zones or [business_zone])
+
+
 def _located(place: Place, hours: SendHours, business_zone: str) -> tuple[list[str], tuple[str, str, str]]:
     """Return the candidate zones of a place, and what the hours file calls it: country, region, channel."""
     channel, country, region, stored, phone_zones = place

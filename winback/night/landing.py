@@ -11,6 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from winback.core.message_links import unseen_prefixes
+from winback.core.slots import PLACE
 from winback.ledger import coupons, engagements, links, preferences
 from winback.ledger.links import Addressed
 from winback.night.render import step_of
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from winback.core.policy import Programme, Step
+    from winback.core.slots import Place
     from winback.ledger.coupons import Coupon
     from winback.ledger.engagements import Engagement
     from winback.ledger.engine import Ledger
@@ -33,6 +35,7 @@ class Landing:
     ----------
     locale : of the person, as far as it is known
     country : of the person, "" where it is not known
+    place : where the person may be, as the hours file has it
     answered : what they did here before
     """
 
@@ -40,6 +43,7 @@ class Landing:
     step: Step
     locale: str | None
     country: str
+    place: Place
     answered: Engagement | None
 
 
@@ -77,6 +81,7 @@ def open_landing(ledger: Ledger, prefix: str, *, programmes: Mapping[str, Progra
             step=step,
             locale=(wished.language if wished else None) or person["locale"] or message.locale,
             country=person["country"] or "",
+            place=(message.channel, *(person[name] or "" for name in PLACE[1:])),
             answered=engagements.read(connection, message.message_id, step.kind),
         )
 
@@ -112,7 +117,12 @@ def answer(ledger: Ledger, landing: Landing, detail: Mapping[str, object], *, no
 
 
 def reveal_coupon(ledger: Ledger, landing: Landing, *, now: datetime, today: date) -> Coupon | None:
-    """Give a person their code, the same one each time; None where the step has no pool, or the pool is dry."""
+    """Give a person their code, the same one each time; None where the step has no pool, or the pool is dry.
+
+    Parameters
+    ----------
+    today : the day where the person is
+    """
     pool = landing.step.pool
     with ledger.writing() as connection:
         code = coupons.reveal(connection, pool, landing.message.message_id, now=now, today=today) if pool else None

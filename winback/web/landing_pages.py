@@ -109,12 +109,16 @@ def _act(site: Site, request: Request, code: str, form: Form) -> Response:
     landing = _landing(site, code)
     now = site.clock()
     if landing.step.kind == "coupon":
-        today = site.project.business_date(now)
+        # A code is good to the end of its last day where the person is, not where the shop is.
+        today = site.local_date(landing.place, now)
         coupon = landings.reveal_coupon(site.ledger, landing, now=now, today=today)
         language, texts = _speech(site, request, landing)
         until = format_date(coupon.expires_on, "long", locale=language.code) if coupon and coupon.expires_on else ""
+        is_over = coupon is not None and coupon.expires_on is not None and coupon.expires_on < today
         has_pool = landing.step.pool is not None
-        return site.page("coupon_shown.html", language, texts=texts, coupon=coupon, until=until, has_pool=has_pool)
+        return site.page(
+            "coupon_shown.html", language, texts=texts, coupon=coupon, until=until, is_over=is_over, has_pool=has_pool
+        )
     read = READ.get(landing.step.kind)
     if read is None:
         raise HTTPException(NOTHING_TO_DO)

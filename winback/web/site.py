@@ -9,8 +9,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse
 
+from winback.core import slots
 from winback.night.check import load_programmes
-from winback.night.dated_rules import read_answer_words
+from winback.night.dated_rules import read_answer_words, read_rules
 from winback.night.page_texts import PageTexts
 from winback.night.page_theme import theme_css
 from winback.night.pepper import link_keys
@@ -18,7 +19,7 @@ from winback.web.visit_log import visit_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from winback.core.policy import Programme
     from winback.core.visit_verdicts import Link
+    from winback.core.slots import Place
     from winback.ledger.engine import Ledger
     from winback.ledger.links import Addressed
     from winback.night.page_texts import Language
@@ -72,6 +74,7 @@ class Site:
         programmes = load_programmes(project.root)
         self.programmes: Mapping[str, Programme] = {one.programme: one for one in programmes}
         self.answer_words = read_answer_words(project)
+        self._hours, _ = read_rules(project)
         self.palettes = theme_css(project.root)
         loader = PackageLoader("winback.web", "pages")
         # An undefined name fails here, in a test, and not as a gap on somebody's telephone.
@@ -101,6 +104,11 @@ class Site:
         if self.ledger.is_sqlite:
             return question(self.ledger, of)
         return await run_in_threadpool(question, self.ledger, of)
+
+    def local_date(self, place: Place, at: datetime) -> date:
+        """Return the day it is where a person is."""
+        zone = self.project.config.business.timezone
+        return slots.local_date(place, hours=self._hours, at=at, business_zone=zone)
 
     def language(self, scope: Scope, wanted: Iterable[str | None] = ()) -> Language:
         """Return the language to speak: what is known of the person, else what the browser asks for."""
