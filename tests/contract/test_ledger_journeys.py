@@ -10,6 +10,7 @@ import pytest
 
 from winback.core.buckets import buckets
 from winback.ledger import cycles, decided, diary, stored_plans, verdicts
+from winback.ledger.message_tables import messages
 
 NIGHT, NOW = rows.NIGHT, rows.NOW
 NEXT = NIGHT + timedelta(days=1)
@@ -267,3 +268,43 @@ def test_only_decisions_that_changed_nothing_can_be_withdrawn(ledger):
         assert verdicts.read_decisions(connection, NIGHT)["customer_id"].tolist() == ["a", "b", "c"]
         assert len(verdicts.read_decisions(connection, NEXT)) == 1
         assert verdicts.withdraw_decisions(connection, NEXT, low=0, high=int(buckets(["d"])[0])) == 0
+
+
+# --- cycles nobody heard of ----------------------------------------------------------------------------------------
+
+
+def _unheard(ledger, *, days: int = 30, rehearsals=()) -> list[str]:
+    with ledger.reading() as connection:
+        found = cycles.unheard(connection, as_of=rows.NIGHT + timedelta(days=days), rehearsals=rehearsals)
+    return found["customer_id"].tolist()
+
+
+def _set_state(ledger, customer: str, state: str, *, step: int = 1) -> None:
+    mine = messages.c.customer_id == customer, messages.c.step == step
+    with ledger.writing() as connection:
+        connection.execute(messages.update().where(*mine).values(state=state))
+
+
+def test_a_cycle_of_which_no_message_arrived_is_named(ledger):
+    rows.populate(ledger, "a", "b", "c")
+    with ledger.writing() as connection:
+        second = rows.messages("a", "b", step=2).assign(local_day=rows.pd.Timestamp("2026-03-11"))
+        verdicts.queue_messages(connection, second, pepper=rows.PEPPER)
+        cycles.open_cycles(connection, rows.open_cycles("d"))  # as of a control contact: no message was ever meant
+    for state, is_lost in (("planned", False), ("accepted", False), ("unknown", True), ("bounced", True)):
+        _set_state(ledger, "a", state)
+        _set_state(ledger, "a", "expired", step=2)
+        assert _unheard(ledger) == (["a"] if is_lost else [])
+    _set_state(ledger, "b", "dropped")  # and the other message of b is still on its way
+    assert _unheard(ledger) == ["a"]
+    assert _unheard(ledger, days=2) == [], "what is not settled yet says nothing"
+    assert _unheard(ledger, rehearsals=[rows.NIGHT]) == ["a", "b", "c"]
+
+
+def test_a_cycle_that_closed_on_that_day_or_later_counts_as_open(ledger):
+    rows.populate(ledger, "a")
+    _set_state(ledger, "a", "bounced")
+    closing = rows.pd.DataFrame({"programme": ["winback"], "customer_id": "a", "cycle_no": 1, "close_reason": "x"})
+    with ledger.writing() as connection:
+        cycles.close_cycles(connection, closing.assign(closed_on=rows.pd.Timestamp(rows.NIGHT + timedelta(days=10))))
+    assert (_unheard(ledger, days=10), _unheard(ledger, days=11)) == (["a"], [])

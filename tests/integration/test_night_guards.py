@@ -6,6 +6,8 @@ from datetime import timedelta
 import pytest
 from night_world import CONSENTS, CONTACTS, DAY, EVENTS, Shop, event, policy
 
+from winback.ledger.message_tables import messages
+
 WINBACK, READERS_ONLY = {"winback"}, {"readers"}
 NEXT, LATER = DAY + timedelta(days=1), DAY + timedelta(days=11)
 
@@ -271,6 +273,28 @@ def test_too_many_sunsets_wait_for_a_person(tmp_path):
     again = shop.night(later)
     assert again["decisions"].get("sunset", 0) == 0
     assert {one["segment"] for one in shop.decided(later).values() if one["customer_id"][0] == "g"} == {"sunset"}
+
+
+def test_who_got_no_message_is_not_sunset(tmp_path):
+    """Bounced, expired, in doubt to the end: nobody has ignored what did not arrive. The others are sunset."""
+    one_step = policy()["ladder"] | {"steps": policy()["ladder"]["steps"][:1], "answer_days": 5}
+    shop = crowd(tmp_path / "shop", gone=10, ladder=one_step)
+    shop.night()
+    states = {"g000": "bounced", "g001": "expired", "g002": "abandoned", "g003": "delivered"}
+    with shop.open_ledger() as (ledger, _), ledger.writing() as connection:
+        for one, state in states.items():
+            connection.execute(messages.update().where(messages.c.customer_id == one).values(state=state))
+    day = DAY + timedelta(days=6)
+    shop.add("orders.csv", f"r000,{day - timedelta(days=1)}T08:00:00Z,fresh,1")
+    for _again in range(2):
+        shop.night(day)
+        decided = {one: (row["action"], row["reason"]) for one, row in shop.decided(day).items()}
+        assert {one: decided[one] for one in states} == {
+            **dict.fromkeys(("g000", "g001", "g002"), ("wait", "cycle_ended")),
+            "g003": ("sunset", "ladder_ended"),
+        }
+    told = shop.do("--json", "explain", "g000", "--as-of", day).data
+    assert told["steps"][-1]["rule"] == "no message of the ladder arrived"
 
 
 def test_limits_of_the_night_defer_and_never_skip_a_step(tmp_path):

@@ -31,6 +31,7 @@ class Walk:
     arm: str = "treated"
     history_days: int = 1000
     cycles: list[dict[str, Any]] = field(default_factory=list)
+    is_unheard: bool = False
     steps: list[dict[str, Any]] = field(default_factory=list)
     nights: list[date] = field(default_factory=list)
 
@@ -41,8 +42,9 @@ class Walk:
         permitted = None
         if self.permitted is not None:
             permitted = pd.DataFrame({"customer_id": ["a"], **self.permitted(number)})
+        known = frame(self.cycles, CYCLES).assign(is_unheard=self.is_unheard)
         walked = journeys.advance(
-            world.schedules(self.policy, as_of, {"a"}), frame(self.cycles, CYCLES), frame(self.steps, STEPS),
+            world.schedules(self.policy, as_of, {"a"}), known, frame(self.steps, STEPS),
             programme=self.policy, nights=self.nights, as_of=as_of, history_days=self.history_days,
             permitted=permitted,
         )  # fmt: skip
@@ -252,6 +254,13 @@ class TestEnd:
         assert (row["cycle_state"], row["close_reason"]) == ("ended", "ladder_ended")
         assert not row["is_sunset_due"]
         assert [name for name in ("is_history_short",) if row[name]] == ([claim] if claim else [])
+
+    def test_who_got_no_message_has_ignored_none(self):
+        walk = Walk(programme(), shopper(threshold=30))
+        walk.play(range(29, 104))
+        for walk.is_unheard, end in ((True, ("ladder_unheard", False)), (False, ("ladder_ended", True))):
+            row = walk.at(104)
+            assert (row["cycle_state"], row["close_reason"], bool(row["is_sunset_due"])) == ("ended", *end)
 
     def test_a_ladder_is_not_walked_twice_for_one_silence(self):
         walk = Walk(programme(end="none"), shopper(threshold=30))

@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 NONE, OPENING, OPEN, RETURNED, ENDED = "none", "opening", "open", "returned", "ended"
-LADDER_ENDED, LADDER_MISSED, TOUCHED = "ladder_ended", "ladder_missed", "touched"
+LADDER_ENDED, LADDER_MISSED, TOUCHED, UNHEARD = "ladder_ended", "ladder_missed", "touched", "ladder_unheard"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from winback.core.cycle_states import ENDED, OPEN, OPENING, RETURNED, TOUCHED
+from winback.core.cycle_states import ENDED, OPEN, OPENING, RETURNED, TOUCHED, UNHEARD
 from winback.core.reasons import Reason
 
 if TYPE_CHECKING:
@@ -199,6 +199,13 @@ RULES: tuple[Rule, ...] = (
         TOUCHED,
         Reason.CYCLE_ENDED,
         "a return, and then a new silence past the threshold: a second active day opens the whole ladder",
+    ),
+    _equal(
+        "no message of the ladder arrived",
+        "close_reason",
+        UNHEARD,
+        Reason.CYCLE_ENDED,
+        "a return, and then a new silence past the threshold; who got no message has ignored none and is not sunset",
     ),
     _equal(
         "ladder ended without a sunset",

@@ -23,6 +23,7 @@ from winback.core.cycle_states import (
     OPENING,
     RETURNED,
     TOUCHED,
+    UNHEARD,
 )
 from winback.core.hold_out import TREATED
 from winback.core.matching import first_name, is_among, named, places, rows_at, values_of
@@ -77,7 +78,8 @@ def advance(
     schedules : customer_id, last_on, lapsed_on, threshold_days, due_1_days … due_K_days, is_touched_once, and
         optionally last_return_on (the last day of a behaviour that ends a cycle, or of a human act on a landing page)
     cycles : programme, customer_id, cycle_no, opened_on, lapsed_on, anchored_on, arm, threshold_days, step_offsets,
-        closed_on, close_reason; other programmes' and tonight's rows are ignored
+        closed_on, close_reason, and optionally is_unheard (whether none of its messages arrived, as far as is known);
+        other programmes' and tonight's rows are ignored
     steps : programme, customer_id, cycle_no, step, taken_on (of both arms)
     nights : dates of this programme's earlier nights; tonight's is ignored
     as_of : the night's date
@@ -148,6 +150,8 @@ def _known_state(
     latest = rows_at(latest, places(ids, latest["customer_id"]))
     for name in ("opened_on", "lapsed_on", "anchored_on", "closed_on"):
         state["cycle_" + name.removesuffix("_on")] = _days(latest[name])
+    known = latest.reindex(columns=["is_unheard"])["is_unheard"]
+    state["is_unheard"] = known.astype("boolean").fillna(value=False).to_numpy(bool)
     for name in ("arm", "step_offsets", "close_reason"):
         state["stored_" + name] = latest[name].to_numpy(object)
     for name in ("cycle_no", "threshold_days"):
@@ -263,7 +267,9 @@ def _described(state: _State, rungs: _Rungs, *, programme: Programme, today: flo
     ended = walks & (rungs.step == 0) & (today >= rungs.ends)
     all_taken = ended & (state["last_step"] >= state["steps"])
     touched = all_taken & state["is_touch"]
-    answers = all_taken & (state["stored_arm"] == TREATED) & ~touched & (programme.end == "sunset")
+    # Who got none of the messages has not ignored any.
+    unheard = all_taken & ~touched & state["is_unheard"]
+    answers = all_taken & (state["stored_arm"] == TREATED) & ~touched & ~unheard & (programme.end == "sunset")
     is_long = history_days >= programme.threshold.min_history_days
     step = np.where(walks | opens, rungs.step, 0)
     dormant = state["is_lapsed"] & state["is_too_old"] & ~state["is_open"] & ~state["is_cycle_ended"]
@@ -271,7 +277,9 @@ def _described(state: _State, rungs: _Rungs, *, programme: Programme, today: flo
         "customer_id": state["customer_id"],
         "cycle_state": first_name([came_back, ended, is_open, opens], [RETURNED, ENDED, OPEN, OPENING], NONE),
         "close_reason": first_name(
-            [came_back, touched, all_taken, ended], [RETURNED, TOUCHED, LADDER_ENDED, LADDER_MISSED], ""
+            [came_back, touched, unheard, all_taken, ended],
+            [RETURNED, TOUCHED, UNHEARD, LADDER_ENDED, LADDER_MISSED],
+            "",
         ),
         "cycle_no": np.nan_to_num(state["stored_cycle_no"]).astype(np.int64) + opens,
         **_cycle_rows(state, opens),

@@ -5,23 +5,31 @@ State is read "as before D": what the night of D wrote is no input to D, which i
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
 from winback.core.buckets import BUCKETS
 from winback.ledger import bulk
 from winback.ledger.connections import insert_counted, new_insert
+from winback.ledger.message_tables import messages
 from winback.ledger.night_tables import cycles, night_shards, nights, steps
 from winback.ledger.verdicts import with_bucket
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import date, datetime
 
     from sqlalchemy import Connection, Select
 
 _KEY = ["programme", "customer_id", "cycle_no"]
+_NOT_ARRIVED = (
+    *("suppressed", "expired", "cancelled", "held", "rejected", "bounced", "undelivered", "dropped"),
+    *("unknown", "abandoned"),  # may have arrived; unknown is not ignored
+)
+_SETTLED_AFTER = timedelta(days=3)
 
 
 class Night(NamedTuple):
@@ -76,6 +84,42 @@ def read_cycles(connection: Connection, *, as_of: date, low: int = 0, high: int 
     return found.assign(
         closed_on=found["closed_on"].where(is_closed), close_reason=found["close_reason"].where(is_closed)
     )
+
+
+def unheard(
+    connection: Connection,
+    *,
+    as_of: date,
+    low: int = 0,
+    high: int = BUCKETS,
+    rehearsals: Collection[date] = (),
+) -> pd.DataFrame:
+    """Return the cycles open before ``as_of`` whose messages did not arrive, none of them, as far as is known.
+
+    Parameters
+    ----------
+    rehearsals : nights whose messages were not for people
+
+    Returns
+    -------
+    ``programme, customer_id, cycle_no``
+    """
+    theirs = select(messages.c.message_id).where(
+        messages.c.programme == cycles.c.programme,
+        messages.c.customer_id == cycles.c.customer_id,
+        messages.c.cycle == cycles.c.cycle_no,
+    )
+    is_lost = or_(messages.c.state.in_(_NOT_ARRIVED), messages.c.as_of.in_(rehearsals))
+    # What is not settled yet says nothing, and would make a plan of this morning another one by noon.
+    is_fresh = messages.c.as_of > as_of - _SETTLED_AFTER
+    is_open = or_(cycles.c.closed_on.is_(None), cycles.c.closed_on >= as_of)
+    query = select(*(cycles.c[name] for name in _KEY)).where(
+        and_(cycles.c.bucket >= low, cycles.c.bucket < high, cycles.c.opened_on < as_of, is_open),
+        # Asked cycle by cycle, so that the few open ones are looked up and not all messages there ever were.
+        theirs.exists(),
+        ~theirs.where(or_(~is_lost, is_fresh)).exists(),
+    )
+    return bulk.read_frame(connection, query.order_by(*(cycles.c[name] for name in _KEY)))
 
 
 def read_steps(connection: Connection, *, as_of: date, low: int = 0, high: int = BUCKETS) -> pd.DataFrame:

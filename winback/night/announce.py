@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from winback.core.journeys import RETURNED
+from winback.core.cycle_states import RETURNED
 from winback.core.reasons import Reason
 from winback.ledger import bulk, outgoing
 from winback.ledger.outgoing_tables import outgoing as told

@@ -19,7 +19,7 @@ from winback.core.buckets import bounds
 from winback.core.digest import digest
 from winback.core.matching import is_among, places, values_of
 from winback.core.sending_frequency import ANSWERS, sending_days_per_day
-from winback.ledger import contact_rows, cycles, people, switches
+from winback.ledger import contact_rows, cycles, live_nights, people, switches
 from winback.night.assess import Fits, kept_rhythms, rhythms
 from winback.night.dated_rules import read_rules
 from winback.night.wishes import with_wishes
@@ -179,10 +179,19 @@ def _read_state(connection: Connection, night: Night, *, low: int, high: int) ->
         contacts=with_wishes(connection, contacts, steps, as_of=as_of, zone=night.project.zone, low=low, high=high),
         consents=people.read_consents(connection, low=low, high=high, columns=people.CONSENT_COLUMNS[:6]),
         suppressions=_about_customers(people.read_suppressions(connection, as_of=as_of, low=low, high=high)),
-        cycles=cycles.read_cycles(connection, as_of=as_of, low=low, high=high),
+        cycles=_read_cycles(connection, night, low=low, high=high),
         steps=steps,
         recent=recent,
     )
+
+
+def _read_cycles(connection: Connection, night: Night, *, low: int, high: int) -> pd.DataFrame:
+    """Return the cycles before this night, and whether none of their messages arrived."""
+    found = cycles.read_cycles(connection, as_of=night.as_of, low=low, high=high)
+    rehearsals = live_nights.rehearsals(connection) if night.project.config.live else ()
+    lost = cycles.unheard(connection, as_of=night.as_of, low=low, high=high, rehearsals=rehearsals)
+    known = pd.MultiIndex.from_frame(lost)
+    return found.assign(is_unheard=pd.MultiIndex.from_frame(found[list(lost.columns)]).isin(known))
 
 
 def _digests(state: _Stored, profiles: pd.DataFrame) -> dict[str, int]:

@@ -107,7 +107,7 @@ def imagined(step: Step, programme: str, number: int, *, locale: str) -> Landing
         address_hmac=None,
         target=None,
     )
-    return Landing(message=nobody, step=step, locale=locale, country="", answered=None)
+    return Landing(message=nobody, step=step, locale=locale, country="", place=("email", "", "", "", ""), answered=None)
 
 
 def answer(ledger: Ledger, landing: Landing, detail: Mapping[str, object], *, now: datetime) -> Engagement:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
     from winback.core.policy import Programme
-    from winback.core.visit_verdicts import Link
     from winback.core.slots import Place
+    from winback.core.visit_verdicts import Link
     from winback.ledger.engine import Ledger
     from winback.ledger.links import Addressed
     from winback.night.page_texts import Language
