@@ -1,4 +1,4 @@
-"""A night, the page behind a text, an answer, and the people who run it: as `./do up` serves them."""
+"""A night, its outbox, the page behind a text, an answer, and the people who run it: as `./do up` serves them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from night_world import DAY, READERS, Shop
 
 from deploy.page_addresses import page_address
 from deploy.services import Services, business_of, free_port
-from winback.core.message_links import short_code
 from winback.ledger.public_tables import engagements
 
 LATER = DAY + timedelta(days=11)
@@ -33,6 +32,8 @@ class Stand:
         self.shop.do("sync", "--as-of", LATER)
         planned = self.shop.do("--json", "plan", "--as-of", LATER, "--out", self.shop.root / "plan.json")
         self.plan = planned.data
+        # Nobody has agreed to it: it is refused, and kept for people.
+        self.shop.do("apply", self.shop.root / "plan.json", "--allow-backdated", code=3)
         self.public, self.address = address, f"http://127.0.0.1:{free_port(0)}"
 
     def acts(self) -> dict[str, str]:
@@ -65,19 +66,38 @@ def office(stand, desk):
     return page
 
 
-def test_an_answer_is_given_and_the_night_explains_why_it_was_asked_for(stand, office, desk, eye):
-    message = next(one for one in stand.shop.messages("--as-of", DAY) if one["channel"] == "sms")
-    page = desk.new_page()
-    page.goto(f"{stand.public.url}/s/{short_code(message['message_id'])}")
+def test_from_the_outbox_to_an_answer_and_why(stand, office, desk, eye):
+    eye(office, "overview")
+    office.goto(f"{stand.address}/outbox?channel=sms")
+    eye(office, "outbox")
+    office.get_by_role("link", name="SMS").first.click()
+    eye(office, "a text")
+    keep_picture(office, "outbox")
+    with desk.expect_page() as opened:
+        office.get_by_role("region", name="Act as this customer").get_by_role("link").first.click()
+    page = opened.value
+    page.wait_for_load_state()
     assert page.url.startswith(f"{stand.public.url}/l/")
     page.get_by_role("radio", name="5").check()
     page.locator("main button").click()
-    assert stand.acts() == {message["customer_id"]: "survey"}
-    eye(office, "overview")
-    office.get_by_label("Customer").fill(message["customer_id"])
-    office.get_by_role("button", name="Explain").click()
-    assert office.locator("h1").inner_text() == f"{message['customer_id']} on {DAY}: send"
+    assert page.locator("h1").inner_text() in {"Thank you", "Merci", "Vielen Dank", "Danke"}
+    [(customer, kind)] = stand.acts().items()
+    assert kind == "survey"
+    office.get_by_role("link", name=f"Why {customer} was written to").click()
+    assert office.locator("h1").inner_text() == f"{customer} on {DAY}: send"
     eye(office, "explanation")
+    keep_picture(office, "explanation")
+
+
+def test_a_mail_is_read_in_a_frame_in_which_nothing_acts(stand, office, eye):
+    office.goto(f"{stand.address}/outbox?channel=email")
+    office.locator("th.what a").first.click()
+    frame = office.frame_locator("iframe")
+    assert "Acme, 1 rue X" in frame.locator("body").inner_text()
+    assert office.locator("iframe").get_attribute("sandbox") == ""
+    eye(office, "a mail")
+    office.get_by_role("region", name="Report as the vendor").get_by_role("button").first.click()
+    assert "Reported through the public hook" in office.get_by_role("status").last.inner_text()
 
 
 def test_a_plan_is_agreed_to_by_its_hash_and_its_count(stand, office, eye):
@@ -94,7 +114,7 @@ def test_a_plan_is_agreed_to_by_its_hash_and_its_count(stand, office, eye):
 
 
 def test_axe_finds_nothing_on_the_other_operator_pages(stand, office, eye):
-    for path in ("plans", "suppressions", "experiments", "nothing"):
+    for path in ("plans", "suppressions", "experiments", "outbox?state=planned", "nothing"):
         office.goto(f"{stand.address}/{path}")
         eye(office, path)
     office.goto(f"{stand.address}/log-in")
