@@ -234,5 +234,6 @@ def test_the_tables():
         "steps",
         "suppressions",
         "switches",
+        "visits",
         "webhook_calls",
     ]
