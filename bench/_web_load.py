@@ -91,8 +91,11 @@ def serving(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterato
             else:
                 raise RuntimeError(f"the pages did not start: {''.join(said)[-2000:]}")
             # Whatever else it says must not fill the pipe.
-            threading.Thread(target=lambda: [None for _ in process.stderr or ()], daemon=True).start()
+            reading = threading.Thread(target=lambda: [None for _ in process.stderr or ()], daemon=True)
+            reading.start()
             yield Server(int(said[-1].rpartition(":")[2]), process.pid)
+            process.terminate()
+            reading.join(TIMEOUT_SECONDS)
         finally:
             process.terminate()
 
