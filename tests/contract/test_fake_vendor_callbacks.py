@@ -189,14 +189,13 @@ def test_reordered_reports_begin_with_the_end(tmp_path, listener):
 
 
 def test_late_reports_come_later_and_missing_ones_never(tmp_path, listener):
-    with reporting(tmp_path, listener, late=0.5, late_seconds=1.0, seed=4) as vendors:
+    with reporting(tmp_path, listener, late=0.5, late_seconds=2.0, seed=4) as vendors:
         post_mail(vendors, mail(*range(30)))
         begun = time.monotonic()
         listener.wait(lambda: any(listener.mails(number) for number in range(30)))
         early = sum(bool(listener.mails(number)) for number in range(30))
-        assert time.monotonic() - begun < 0.9
         listener.wait(lambda: all(len(listener.mails(number)) == 2 for number in range(30)))
-        assert time.monotonic() - begun > 0.9
+        assert time.monotonic() - begun > 1.5
         assert 0 < early < 30
 
 

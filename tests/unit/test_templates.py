@@ -156,9 +156,9 @@ def test_faults_name_file_line_and_column(text: str, wanted: str) -> None:
     ],
 )
 def test_a_runaway_template_stops_within_a_second(text: str) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()  # of the processor: a busy machine makes nobody slow
     assert "templates/a.sms.liquid" in fault(text)
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
 
 
 def test_long_values_end_too() -> None:
