@@ -114,7 +114,7 @@ def test_a_plan_is_agreed_to_by_its_hash_and_its_count(stand, office, eye):
 
 
 def test_axe_finds_nothing_on_the_other_operator_pages(stand, office, eye):
-    for path in ("plans", "suppressions", "experiments", "outbox?state=planned", "nothing"):
+    for path in ("plans", "suppressions", "experiments", "pages", "pages/winback/1", "outbox?state=planned", "nothing"):
         office.goto(f"{stand.address}/{path}")
         eye(office, path)
     office.goto(f"{stand.address}/log-in")

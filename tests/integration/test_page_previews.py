@@ -60,8 +60,20 @@ def test_a_preview_may_be_framed_by_these_pages_only_and_its_form_leads_nowhere(
     policy = framed.headers["content-security-policy"]
     assert "form-action 'none'" in policy
     assert "frame-ancestors 'self'" in policy
+    assert f"style-src {operator_world.ADDRESS}/" in policy
     assert framed.headers["x-frame-options"] == "SAMEORIGIN"
     assert "script" not in policy.replace("default-src 'none'", "")
+
+
+def test_the_look_of_a_framed_page_needs_no_log_in(pages) -> None:
+    """A frame without an origin of its own sends no cookie; without its look a page is no preview."""
+    path = re.findall(r'href="(/pages/[^"]+)"', pages.operator().get("/pages").text)[0]
+    sheets = re.findall(r'<link rel="stylesheet" href="([^"]+)"', pages.operator().get(f"{path}/fr").text)
+    assert sheets
+    for sheet in sheets:
+        answer = pages.stranger().get(sheet)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/css")
 
 
 def test_what_has_no_page_is_not_there(pages) -> None:

@@ -29,7 +29,7 @@ HERE = frozenset({"127.0.0.1", "localhost"})
 """What this machine may be called. Any other name was made to lead here by somebody else (DNS rebinding)."""
 LOG_IN = "/log-in"
 METRICS = "/metrics"
-OPEN = (LOG_IN, "/assets/operator.css")
+OPEN = (LOG_IN, "/assets/operator.css", "/assets/style.css")
 FORM_KEY = "form_key"
 MISDIRECTED, FORBIDDEN = 421, 403
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
