@@ -190,6 +190,16 @@ def tell_where(told: dict[str, Any]) -> None:
     for question, customer_id in questions.items():
         if customer_id:
             say(f"  {question:39} {explain} {customer_id}")
+    say()
+    say(f"In a browser, once ./do up --project {PROJECT.relative_to(ROOT)} serves them")
+    public, operator = page_address(business_of(PROJECT)).url, f"http://{LOOPBACK}:{free_port(USUAL_OPERATOR_PORT)}"
+    say(f"  how things stand, and the red button    {operator}/")
+    say(f"  the outbox: act as a customer           {operator}/outbox")
+    shown = next(filter(None, questions.values()), None)
+    if shown:
+        say(f"  why, rule by rule                       {operator}/explain/{shown}")
+    for kind, code in told["links"].items():
+        say(f"  the page behind a link: {kind:15} {public}/s/{code}")
 
 
 def demo(asked: argparse.Namespace, services: Services) -> None:

@@ -9,6 +9,7 @@ from night_world import DAY
 from sqlalchemy import select
 from starlette.responses import PlainTextResponse
 
+from winback.core.message_links import short_code
 from winback.core.reasons import Reason
 from winback.errors import WinbackError
 from winback.ledger.message_tables import messages
@@ -90,6 +91,9 @@ def test_a_season_is_told_by_where_its_people_stand(season):
     assert told["standings"]["reactivated"]["contacts"] > 0
     assert sum(told["answers"].values()) == len(season.acts)
     assert told["said_stop"] >= len(season.stops)
+    of_codes = {short_code(one): row for one, row in season.sent.items() if row.as_of == season.told[-1].as_of}
+    assert told["links"]
+    assert all(told["steps"][of_codes[code].step] == kind for kind, code in told["links"].items())
 
 
 def test_a_page_that_fails_ends_the_story(season):

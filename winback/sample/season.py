@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from winback.activity.store import ActivityStore
+from winback.core.message_links import short_code
 from winback.core.reasons import Reason
 from winback.errors import UsageError
 from winback.ledger import contact_rows, cycles
+from winback.ledger.message_tables import messages
 from winback.ledger.night_tables import decisions
 from winback.ledger.people_tables import suppressions
 from winback.ledger.public_tables import engagements
+from winback.ledger.queue import MessageState
 from winback.ledger.refusals import STOP_WORD
 from winback.night.check import load_programmes
 from winback.night.measure import measure
@@ -57,7 +60,8 @@ def tell(project: Project) -> dict[str, Any]:
     reasons (of the last night: reason -> contacts), examples (one made-up customer by action, for `winback explain`),
     standings (of the last night: :data:`STANDINGS` -> contacts, an example with its reason and sentence, whoever was on
     a page first), answers (on the pages, by kind), said_stop (messages answered with a stop), steps (number -> kind,
-    where all programmes agree), results (one a programme, :func:`winback.night.measure.measure`)
+    where all programmes agree), links (of tonight: kind of step -> a short code), results (one a programme,
+    :func:`winback.night.measure.measure`)
 
     Raises
     ------
@@ -78,6 +82,8 @@ def tell(project: Project) -> dict[str, Any]:
             on_our_pages = suppressions.c.source.in_((SOURCE, STOP_WORD)), suppressions.c.kind == "customer"
             said_stop = connection.scalar(select(func.count()).where(*on_our_pages)) or 0
             contacts = contact_rows.count_contacts(connection)["present"]
+            newest = messages.c.as_of == last.as_of, messages.c.state == MessageState.ACCEPTED.value
+            by_step = _pairs(connection, select(messages.c.step, func.min(messages.c.message_id)).where(*newest))
         store = ActivityStore.open(project.activity, zone=project.zone)
         results = measure(project, ledger, store, as_of=last.as_of)
     return story(project) | {
@@ -90,7 +96,8 @@ def tell(project: Project) -> dict[str, Any]:
         "standings": standings,
         "answers": answers,
         "said_stop": said_stop + int(read_truth(project.root).reactions["opted_out"].sum()),
-        "steps": _kinds(project),
+        "steps": (kinds := _kinds(project)),
+        "links": {kinds.get(int(step), f"step {step}"): short_code(one) for step, one in by_step.items()},
         "results": results,
     }
 
