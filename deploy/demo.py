@@ -192,7 +192,8 @@ def tell_where(told: dict[str, Any]) -> None:
             say(f"  {question:39} {explain} {customer_id}")
     say()
     say(f"In a browser, once ./do up --project {PROJECT.relative_to(ROOT)} serves them")
-    public, operator = page_address(business_of(PROJECT)).url, f"http://{LOOPBACK}:{free_port(USUAL_OPERATOR_PORT)}"
+    # The usual ports; where one is taken by then, ./do up says which it has instead.
+    public, operator = business_of(PROJECT)["public_base_url"], f"http://{LOOPBACK}:{USUAL_OPERATOR_PORT}"
     say(f"  how things stand, and the red button    {operator}/")
     say(f"  the outbox: act as a customer           {operator}/outbox")
     shown = next(filter(None, questions.values()), None)
