@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from browser_world import TELEPHONE
 from playwright.sync_api import sync_playwright
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ QUIET = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-TELEPHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
 ZOOMED = {"width": 640, "height": 450}
 """What is left of a desk's window at 200 % zoom: half of its width, each point drawn by four."""
@@ -108,10 +107,3 @@ class Eye:
 @pytest.fixture
 def eye() -> Eye:
     return Eye()
-
-
-def keep_picture(page: Page, name: str) -> None:
-    """Write a picture of a page to where WINBACK_PICTURES says; those in docs/images are made so."""
-    folder = os.environ.get("WINBACK_PICTURES")
-    if folder:
-        page.screenshot(path=Path(folder) / f"{name}.png", animations="disabled", scale="css")

@@ -9,7 +9,7 @@ import ledger_rows as rows
 import outbox_world
 import pytest
 import web_world
-from conftest import TELEPHONE, keep_picture
+from browser_world import TELEPHONE, keep_picture
 
 from winback.ledger import coupons, people, queue, refusals, verdicts
 from winback.ledger.message_tables import messages

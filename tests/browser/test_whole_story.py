@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from conftest import keep_picture
+from browser_world import keep_picture
 from night_world import DAY, READERS, Shop
 
 from deploy.page_addresses import page_address

@@ -48,7 +48,7 @@ def _paths(pages) -> list[str]:
 
 
 def test_without_a_log_in_there_is_no_page(pages):
-    opened = {"/log-in", "/assets/operator.css"}
+    opened = {"/log-in", "/assets/operator.css", "/assets/style.css"}
     for path in _paths(pages):
         answer = pages.stranger().get(f"{path}?as_of=2026-01-01")
         if path in opened:
