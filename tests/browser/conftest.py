@@ -51,18 +51,18 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def telephone(chromium: Browser) -> Iterator[BrowserContext]:
     """A telephone whose owner has switched JavaScript off."""
-    with at_home(chromium, viewport=TELEPHONE, java_script_enabled=False) as context:
+    with AtHome(chromium, viewport=TELEPHONE, java_script_enabled=False) as context:
         yield context
 
 
 @pytest.fixture
 def desk(chromium: Browser) -> Iterator[BrowserContext]:
     """A browser that draws every point by four, as at 200 % zoom."""
-    with at_home(chromium, viewport=DESK, device_scale_factor=2) as context:
+    with AtHome(chromium, viewport=DESK, device_scale_factor=2) as context:
         yield context
 
 
-class at_home:  # noqa: N801  reads like the function it is
+class AtHome:
     """A context of a browser in which every request has to stay on this machine."""
 
     def __init__(self, browser: Browser, **options: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -82,21 +83,21 @@ class Kit(Protocol):
     def close(self) -> None: ...
 
 
-class _WebKit:
+class _WebKit(ABC):
     """What the two vendors behind HTTP have in common."""
 
     def __init__(self, folder: Path) -> None:
         self.certificate = make_certificate(folder)
         self.transport = Transport(time_outs=TIME_OUTS, context=self.certificate.client_context())
 
-    def yes(self, **changes: object) -> Step:
-        raise NotImplementedError
+    @abstractmethod
+    def yes(self, **changes: object) -> Step: ...
 
-    def no(self, status: int, **changes: object) -> Step:
-        raise NotImplementedError
+    @abstractmethod
+    def no(self, status: int, **changes: object) -> Step: ...
 
-    def bad(self, behaviour: str) -> Step:
-        raise NotImplementedError
+    @abstractmethod
+    def bad(self, behaviour: str) -> Step: ...
 
     def peer(self, behaviour: str, folder: Path) -> WebPeer:
         del folder
