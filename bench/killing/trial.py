@@ -16,7 +16,7 @@ from datetime import timedelta
 from signal import SIGCONT, SIGKILL
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
+from sqlalchemy import func, or_, select, text
 
 from bench.killing import world
 from bench.killing.oracle import Verdict, judge, judge_hours, judge_log, judge_steps
@@ -28,6 +28,7 @@ from winback.core.reasons import Reason
 from winback.ledger import epochs, refusals
 from winback.ledger.columns import Instant
 from winback.ledger.engine import check, open_ledger
+from winback.ledger.message_tables import messages
 from winback.ledger.refusals import Act, Target
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ _LONGER_THAN_A_LEASE = timedelta(minutes=15)
 _MOST_ROUNDS = 400
 _QUIET_RUNS = 20
 _SECOND_SENDER, _NOBODY_SAYS_NO = 0.25, 0.5
-_UNDER_WAY = "state IN ('planned', 'sending') AND (reason IS NULL OR reason IN ('quiet_hours', 'source_held'))"
+_UNDER_WAY = (
+    messages.c.state.in_(["planned", "sending"]),
+    or_(messages.c.reason.is_(None), messages.c.reason.in_(["quiet_hours", "source_held"])),
+)
 """What may still go in this night; what the limits of the night kept back may not."""
 
 
@@ -126,14 +130,15 @@ class Trial:
     def left(self, ledger: Ledger) -> int:
         """Return how many messages are on their way or still to go."""
         with ledger.reading() as connection:
-            return int(connection.execute(text(f"SELECT count(*) FROM messages WHERE {_UNDER_WAY}")).scalar_one())  # noqa: S608  fixed text
+            query = select(func.count()).select_from(messages).where(*_UNDER_WAY)
+            return int(connection.execute(query).scalar_one())
 
     def _go_on(self, ledger: Ledger) -> None:
         """Let time pass: the usual step, or until shortly before the next message is due where none is."""
         self.now += self.wish.step
         with ledger.reading() as connection:
-            query = text(f"SELECT min(not_before_at) AS due_at FROM messages WHERE {_UNDER_WAY}")  # noqa: S608  fixed text
-            due_at = connection.execute(query.columns(due_at=Instant())).scalar_one()
+            query = select(func.min(messages.c.not_before_at, type_=Instant())).where(*_UNDER_WAY)
+            due_at = connection.execute(query).scalar_one()
         if due_at is not None and due_at > self.now:
             self.now = max(self.now, due_at - self.wish.step / 2)
         if self.wish.has_weather:
