@@ -155,7 +155,7 @@ class People(threading.Thread):
             self._late.append(max(0.0, time.perf_counter() - due))
             try:
                 self._once()
-            except Exception as problem:  # noqa: BLE001  told by whoever asks for the timings
+            except Exception as problem:  # noqa: BLE001  kept, and raised again by timings(): in a thread it would be lost
                 self._problem = problem
                 return
             self._waited.append(time.perf_counter() - due)

@@ -73,7 +73,7 @@ def message_ids(project: Project) -> list[str]:
         return list(connection.scalars(select(messages.c.message_id).order_by(messages.c.message_id)))
 
 
-def asks(server: Server, method: str, paths: Sequence[str], status: HTTPStatus, **options: Any) -> Callable[[], None]:  # noqa: ANN401  those of ask
+def asks(server: Server, method: str, paths: Sequence[str], status: HTTPStatus, **options: Any) -> Callable[[], None]:  # noqa: ANN401  handed on to ask() as they are
     """Return what asks for one path after the other, and raises where the answer has another status."""
     order = itertools.cycle(paths)
 

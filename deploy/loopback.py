@@ -11,7 +11,7 @@ from typing import Any
 LOOPBACK = "127.0.0.1"
 
 
-def ask(port: int, path: str, body: object = None) -> Any:  # noqa: ANN401  JSON has no type of its own
+def ask(port: int, path: str, body: object = None) -> Any:  # noqa: ANN401  what json.loads returns, which has this type
     """Return a program's JSON answer to a GET, or to a POST where there is a body; None while it is silent."""
     method, data = ("GET", None) if body is None else ("POST", json.dumps(body))
     # A connection of our own: no proxy may see what stays on this machine.

@@ -247,7 +247,7 @@ class Services:
             raise ServiceFailed(f"{name} failed: " + "\n".join(last))
         return done.stdout
 
-    def ask(self, path: str, body: object = None) -> Any:  # noqa: ANN401  JSON has no type of its own
+    def ask(self, path: str, body: object = None) -> Any:  # noqa: ANN401  what json.loads returns, which has this type
         """Return the server's JSON answer to a GET, or to a POST where there is a body; None while it is silent."""
         return ask(self.port, f"/api/{path}", body)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _START_SECONDS = 60
-_TEMPORARY = Path("/tmp")  # noqa: S108  a folder with a name of its own is made in it, and its path has to be short
+_TEMPORARY = Path("/tmp")  # noqa: S108  only mkdtemp makes folders in it; a socket's path has 107 characters at most
 
 
 def binaries() -> Path | None:

@@ -84,7 +84,7 @@ class Reports:
         """Take in that the vendor took a message; what will be told of it depends on the address alone."""
         if address in self.ends:
             return
-        story, end, _share = random.Random(hashlib.sha256(address.encode()).digest()).choices(  # noqa: S311  repeatable
+        story, end, _share = random.Random(hashlib.sha256(address.encode()).digest()).choices(  # noqa: S311  a trial has to be repeatable; nothing is secret
             _STORIES, [share for *_, share in _STORIES]
         )[0]
         self.ends[address] = end

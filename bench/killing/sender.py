@@ -167,7 +167,7 @@ def work(order: Order, pipe: Pipe) -> None:
     except WinbackError as problem:
         pipe.send(("ended", {}, f"{type(problem).__name__}: {problem}"))
         sys.exit(problem.exit_code)
-    except Exception:  # noqa: BLE001  handed to the parent process, which raises it
+    except Exception:  # noqa: BLE001  sent to the parent process, where end() raises it
         pipe.send(("ended", {}, traceback.format_exc()))
         sys.exit(CRASHED)
     pipe.send(("ended", counts, ""))

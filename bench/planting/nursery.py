@@ -192,7 +192,7 @@ def _try(copy: Path, options: list[str], told: Connection) -> None:
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     plain = ["--quiet", "-p", "no:cacheprovider", "--assert=plain", f"--basetemp={copy / 'tmp'}"]
     code = int(pytest.main([*plain, *options], plugins=[witness]))
-    import winback  # noqa: PLC0415  of the copy, once it has been tested
+    import winback  # noqa: PLC0415  must not be loaded before the path leads to the changed copy
 
     is_ours = Path(winback.__file__).is_relative_to(copy)
     told.send((code if is_ours else pytest.ExitCode.INTERNAL_ERROR, tuple(witness.failed)))
