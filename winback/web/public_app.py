@@ -100,6 +100,17 @@ def make_public_app(
         ],
     )
 
+    _answer_problems(app, site)
+    app.state.site = site
+    app.include_router(_service_routes(site))
+    for make in routers:
+        app.include_router(make(site))
+    return AnswerHeaders(app, failure=lambda scope: site.problem(scope, 500))
+
+
+def _answer_problems(app: DescribedApp, site: Site) -> None:
+    """Give an app its pages for what is not there, and for a ledger that cannot be asked."""
+
     @app.exception_handler(HTTPException)
     def explain(request: Request, error: HTTPException) -> Response:
         return site.problem(request.scope, error.status_code)
@@ -110,12 +121,6 @@ def make_public_app(
         response = site.problem(request.scope, 503)
         response.headers["retry-after"] = "30"
         return response
-
-    app.state.site = site
-    app.include_router(_service_routes(site))
-    for make in routers:
-        app.include_router(make(site))
-    return AnswerHeaders(app, failure=lambda scope: site.problem(scope, 500))
 
 
 def _is_one_click(site: Site, scope: Scope) -> bool:
