@@ -11,7 +11,7 @@ import pytest
 import web_world
 from browser_world import TELEPHONE, keep_picture
 
-from winback.ledger import coupons, people, queue, refusals, verdicts
+from winback.ledger import coupons, people, queue, verdicts, who_refused
 from winback.ledger.message_tables import messages
 from winback.ledger.preferences import read_preferences
 from winback.ledger.public_tables import engagements
@@ -55,7 +55,7 @@ class Town(web_world.Pages):
     def refused(self, customer: str) -> set[str]:
         """The channels a customer said no to."""
         with self.ledger.reading() as connection:
-            return {one.channel for one in refusals.refusals_of(connection, customer, pepper=rows.PEPPER)}
+            return {one.channel for one in who_refused.refusals_of(connection, customer, pepper=rows.PEPPER)}
 
 
 @pytest.fixture(scope="module")

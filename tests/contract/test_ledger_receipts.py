@@ -26,6 +26,7 @@ from winback.ledger import (
     receipts,
     refusals,
     verdicts,
+    who_refused,
 )
 from winback.ledger.queue import MessageState, Outcome, Result
 from winback.ledger.receipts import Receipt, Recorded
@@ -95,7 +96,7 @@ def _force(ledger, customer: str, state: str) -> None:
 
 def _holds(ledger, customer: str) -> list[tuple[str, str]]:
     with ledger.reading() as connection:
-        found = refusals.refusals_of(connection, customer, pepper=PEPPER)
+        found = who_refused.refusals_of(connection, customer, pepper=PEPPER)
     return sorted({(one.kind, one.reason.value) for one in found})
 
 
@@ -390,7 +391,7 @@ def test_start_gives_back_no_word_that_was_not_its_own_and_no_sunset_of_other_ch
     _record(ledger, _receipt("a", "stopped"), _receipt("a", "started", 2))
     assert _holds(ledger, "a") == [("address", "opted_out"), ("customer", "opted_out"), ("customer", "sunset")]
     with ledger.reading() as connection:
-        held = refusals.refusals_of(connection, "a", pepper=PEPPER)
+        held = who_refused.refusals_of(connection, "a", pepper=PEPPER)
     assert {one.channel for one in held if one.reason is Reason.OPTED_OUT} == {"sms"}
 
 

@@ -38,6 +38,7 @@ from winback.ledger import (
     verdicts,
     visits,
     webhook_calls,
+    who_refused,
 )
 from winback.ledger.engine import open_ledger
 from winback.ledger.night_tables import quarantine
@@ -76,7 +77,7 @@ def _lift(ledger, target: Target, act: Act) -> int:
 
 def _holds(ledger, customer_id: str) -> list[tuple[str, str]]:
     with ledger.reading() as connection:
-        found = refusals.refusals_of(connection, customer_id, pepper=PEPPER)
+        found = who_refused.refusals_of(connection, customer_id, pepper=PEPPER)
     return sorted({(one.channel, one.reason.value) for one in found})
 
 
@@ -157,7 +158,7 @@ def test_one_programme_only(shop):
     assert _suppress(shop, target, programme="grocery") == 2
     assert _suppress(shop, target, programme="cars") == 2
     with shop.reading() as connection:
-        found = refusals.refusals_of(connection, "cy", pepper=PEPPER)
+        found = who_refused.refusals_of(connection, "cy", pepper=PEPPER)
     assert {one.programme for one in found} == {"grocery", "cars"}
 
 
@@ -180,7 +181,7 @@ def test_the_strongest_is_named_first(shop):
     for reason in (Reason.SUNSETTED, Reason.INVALID_ADDRESS, Reason.OPTED_OUT, Reason.COMPLAINED):
         _suppress(shop, Target("email", customer_id="cy"), reason)
     with shop.reading() as connection:
-        found = [one.reason for one in refusals.refusals_of(connection, "cy", pepper=PEPPER)]
+        found = [one.reason for one in who_refused.refusals_of(connection, "cy", pepper=PEPPER)]
     assert list(dict.fromkeys(found)) == [
         Reason.COMPLAINED,
         Reason.OPTED_OUT,
@@ -458,8 +459,8 @@ def test_the_next_import_stays_out(known):
         assert (changes.erased, changes.new) == (1, 0)
         assert people.add_consents(connection, rows.consents(PLANTED["customer_id"], at=NOW), pepper=PEPPER) == 0
         assert contact_rows.read_contact(connection, PLANTED["customer_id"]) is None
-        assert refusals.is_erased(connection, PLANTED["customer_id"], pepper=PEPPER)
-        assert not refusals.is_erased(connection, "cy", pepper=PEPPER)
+        assert who_refused.is_erased(connection, PLANTED["customer_id"], pepper=PEPPER)
+        assert not who_refused.is_erased(connection, "cy", pepper=PEPPER)
 
 
 def test_the_address_under_another_id_is_suppressed(known):
@@ -480,7 +481,7 @@ def test_forgetting_twice_or_somebody_unknown_harms_nothing(known):
     assert set(_forget(known, PLANTED["customer_id"]).values()) == {0}
     assert set(_forget(known, "nobody").values()) == {0}
     with known.reading() as connection:
-        assert refusals.is_erased(connection, "nobody", pepper=PEPPER)
+        assert who_refused.is_erased(connection, "nobody", pepper=PEPPER)
 
 
 def test_a_short_id_blanks_no_strangers_values(known):

@@ -15,7 +15,7 @@ from night_world import winback
 from sqlalchemy import select
 
 from winback.core.reasons import Reason
-from winback.ledger import engagements, links, people, queue, receipts, refusals, verdicts
+from winback.ledger import engagements, links, people, queue, receipts, refusals, verdicts, who_refused
 from winback.ledger.outgoing_tables import outgoing
 from winback.ledger.receipts import Receipt
 from winback.ledger.refusals import STOP_WORD, Act, Target
@@ -39,7 +39,7 @@ def shop(ledger):
 
 def _sunset_on(ledger, customer: str = "ann") -> list[str]:
     with ledger.reading() as connection:
-        found = refusals.refusals_of(connection, customer, pepper=PEPPER)
+        found = who_refused.refusals_of(connection, customer, pepper=PEPPER)
     return sorted(one.channel for one in found if one.reason is Reason.SUNSETTED)
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from test_vendor_hooks import AUTH, PUBLIC, TEXTS, count, everything, make_pages, refused, signed_form
 
 from winback.core.reasons import Reason
-from winback.ledger import claims, diary, erasure, keys, people, queue, refusals, verdicts
+from winback.ledger import claims, diary, erasure, keys, people, queue, refusals, verdicts, who_refused
 from winback.ledger.engagements import newest_answers
 from winback.ledger.inbound_tables import reviews
 from winback.ledger.message_tables import messages
@@ -158,7 +158,7 @@ def test_a_start_does_not_undo_a_no_of_the_web(pages):
 def test_a_stop_on_whatsapp_is_about_whatsapp(pages):
     send(pages, "STOP", sender=f"whatsapp:{NUMBERS['c1']}")
     with pages.ledger.reading() as connection:
-        assert {one.channel for one in refusals.refusals_of(connection, "c1", pepper=rows.PEPPER)} == {"whatsapp"}
+        assert {one.channel for one in who_refused.refusals_of(connection, "c1", pepper=rows.PEPPER)} == {"whatsapp"}
     assert not claim(pages).refused
 
 

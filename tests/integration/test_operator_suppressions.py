@@ -10,7 +10,8 @@ from operator_world import words
 from winback.core.reasons import Reason
 from winback.ledger import diary, keys
 from winback.ledger.people_tables import suppressions
-from winback.ledger.refusals import Act, Target, lift, refusals_of, suppress
+from winback.ledger.refusals import Act, Target, lift, suppress
+from winback.ledger.who_refused import refusals_of
 
 HOSTILE = '=cmd|"<script>alert(1)</script>'
 

@@ -14,7 +14,7 @@ from web_world import LATER
 
 from winback.core.message_links import capability
 from winback.core.reasons import Reason
-from winback.ledger import claims, diary, erasure, refusals
+from winback.ledger import claims, diary, erasure, refusals, who_refused
 from winback.ledger.refusals import Act
 from winback.ledger.schema import METADATA
 
@@ -30,7 +30,7 @@ def pages(tmp_path, database_url):
 
 def _refused(pages, customer: str) -> list[tuple[str, str]]:
     with pages.ledger.reading() as connection:
-        found = refusals.refusals_of(connection, customer, pepper=rows.PEPPER)
+        found = who_refused.refusals_of(connection, customer, pepper=rows.PEPPER)
     return sorted({(one.channel, one.reason.value) for one in found})
 
 

@@ -14,7 +14,7 @@ import web_world
 from web_world import LATER
 
 from winback.core.reasons import Reason
-from winback.ledger import claims, engagements, people, preferences, queue, refusals, verdicts
+from winback.ledger import claims, engagements, people, preferences, queue, refusals, verdicts, who_refused
 from winback.ledger.gate import Terms
 from winback.ledger.message_tables import messages
 from winback.ledger.refusals import Act, Target
@@ -42,7 +42,7 @@ def _save(pages, *, chosen=("email", "winback"), customer="c1", **fields):
 
 def _refused(pages, customer="c1") -> list[tuple[str, str | None]]:
     with pages.ledger.reading() as connection:
-        found = refusals.refusals_of(connection, customer, pepper=rows.PEPPER)
+        found = who_refused.refusals_of(connection, customer, pepper=rows.PEPPER)
     return sorted({(one.channel, one.programme or "") for one in found})
 
 

@@ -22,7 +22,7 @@ from twilio.request_validator import RequestValidator
 from vendor_calls import mail, post_mail, post_text, text
 
 from winback.channels import sendgrid_mail
-from winback.ledger import erasure, queue, refusals
+from winback.ledger import erasure, queue, who_refused
 from winback.ledger.message_tables import receipts
 from winback.ledger.public_tables import webhook_calls
 from winback.ledger.refusals import Act
@@ -100,7 +100,7 @@ def state(pages, customer: str = "c1") -> str:
 
 def refused(pages, customer: str = "c1") -> set[str]:
     with pages.ledger.reading() as connection:
-        return {str(one.reason) for one in refusals.refusals_of(connection, customer, pepper=rows.PEPPER)}
+        return {str(one.reason) for one in who_refused.refusals_of(connection, customer, pepper=rows.PEPPER)}
 
 
 def copy_messages(pages, *message_ids: str) -> None:

@@ -13,7 +13,7 @@ from decision_world import CYCLES, PEPPER, STEPS, World, consent, frame, people,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from winback.core import arbitration, buckets, decision_rules, decisions, explanation, journeys
+from winback.core import arbitration, buckets, decision_facts, decisions, explanation, journeys
 from winback.core.digest import combine, digest
 from winback.core.ladder import schedule
 
@@ -154,7 +154,7 @@ def test_shards_and_order_change_nothing(world, nights, shards, random):
     spread = one_row_each(world, world.decide(as_of, shuffled), as_of)
 
     pd.testing.assert_frame_equal(whole, spread)
-    columns = [*decision_rules.COLUMNS, "facts"]
+    columns = [*decision_facts.COLUMNS, "facts"]
     halves = [digest(spread.iloc[:4], columns), digest(spread.iloc[4:], columns)]
     assert combine(halves) == digest(whole, columns)
 

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from decision_world import World, consent, people, programme, steps
 
-from winback.core import decision_rules, decisions
+from winback.core import decision_facts, decisions
 from winback.core.candidates import typed
-from winback.core.decision_rules import FACTS, RULES
+from winback.core.decision_facts import FACTS
+from winback.core.decision_rules import RULES
 from winback.core.reasons import Action, Reason
 
 AS_OF = date(2026, 6, 2)
@@ -269,7 +270,7 @@ class TestGathering:
 
 def test_the_public_row_has_the_columns_of_the_interface():
     row = decisions.public(World([programme()], people("a"), {"a": LAPSED}).decide(AS_OF)).iloc[0]
-    assert list(row.index) == ["bucket", *decision_rules.COLUMNS, "facts"]
+    assert list(row.index) == ["bucket", *decision_facts.COLUMNS, "facts"]
     assert (row["action"], row["reason"], row["step"], row["channel"], row["segment"]) == (
         "send", "due", 1, "email", "lapsed",
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """Every fact about one programme and its contacts on one night, side by side: what the rules then decide on.
 
 In: contacts, what stands against writing to them, schedules, cycles and steps. Out: one row a contact with the columns
-of :data:`winback.core.decision_rules.FACTS`. Must never happen: a contact in scope without a row, or with two.
+of :data:`winback.core.decision_facts.FACTS`. Must never happen: a contact in scope without a row, or with two.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pandas as pd
 
 from winback.core import hold_out, journeys, permission, segments, send_window, slots
 from winback.core.cycle_states import ENDED, OPEN, OPENING, RETURNED
-from winback.core.decision_rules import FACTS
+from winback.core.decision_facts import FACTS
 from winback.core.matching import named, places, rows_at
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from winback.core import cycle_states
-from winback.core.decision_rules import COLUMNS, FACTS, RULES
+from winback.core.decision_facts import COLUMNS, FACTS
+from winback.core.decision_rules import RULES
 from winback.core.matching import named
 from winback.core.reasons import Action, Reason
 
@@ -65,7 +66,7 @@ def decide(candidates: pd.DataFrame) -> pd.DataFrame:
 
     Parameters
     ----------
-    candidates : every column of :data:`winback.core.decision_rules.FACTS`, typed as there
+    candidates : every column of :data:`winback.core.decision_facts.FACTS`, typed as there
 
     Raises
     ------

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from winback.core.decision_rules import FACTS, RULES
+from winback.core.decision_facts import FACTS
+from winback.core.decision_rules import RULES
 from winback.core.reasons import Reason
 
 if TYPE_CHECKING:

@@ -25,15 +25,16 @@ from winback.core.cycle_states import (
     TOUCHED,
     UNHEARD,
 )
+from winback.core.day_numbers import dates, day_number, day_numbers
 from winback.core.hold_out import TREATED
-from winback.core.matching import first_name, is_among, named, places, rows_at, values_of
+from winback.core.matching import first_name, is_among, places, rows_at, values_of
+from winback.core.step_offsets import offset_texts, offsets_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
     from numpy.typing import NDArray
-    from pandas.api.extensions import ExtensionArray as Texts
 
     from winback.core.policy import Programme
 
@@ -103,8 +104,8 @@ def advance(
     """
     past_cycles, past_steps = as_before(cycles, steps, programme=programme.programme, as_of=as_of)
     state = _known_state(schedules, past_cycles, past_steps, programme=programme, as_of=as_of)
-    today = float(_day(as_of))
-    ran = np.unique(np.array([_day(night) for night in nights if night < as_of], dtype=np.float64))
+    today = float(day_number(as_of))
+    ran = np.unique(np.array([day_number(night) for night in nights if night < as_of], dtype=np.float64))
     _open_cycles(state, programme=programme, nights=ran, today=today)
     rungs = _stand(state, _may(state, permitted, len(programme.ladder.steps)), programme, ran, today)
     return _described(state, rungs, programme=programme, today=today, history_days=history_days)
@@ -116,24 +117,6 @@ class _Rungs(NamedTuple):
     step: NDArray[np.int64]
     due: NDArray[np.float64]
     ends: NDArray[np.float64]
-
-
-def _day(value: date) -> int:
-    """Return days since 1970-01-01."""
-    return int(np.datetime64(value, "D").astype(np.int64))
-
-
-def _days(column: pd.Series) -> NDArray[np.float64]:
-    """Return days since 1970-01-01, NaN where there is no date."""
-    values = pd.to_datetime(column).to_numpy("datetime64[D]")
-    return np.where(np.isnat(values), np.nan, values.astype(np.int64).astype(np.float64))
-
-
-def _dates(days: NDArray[np.float64], *, where: NDArray[np.bool_] | bool = True) -> NDArray[np.datetime64]:
-    """Return dates from days since 1970-01-01, NaT where there is no number or none is wanted."""
-    known = np.isfinite(days) & where
-    dates = np.where(known, days, 0).astype(np.int64).astype("datetime64[D]").astype("datetime64[us]")
-    return np.where(known, dates, np.datetime64("NaT", "us"))
 
 
 def _known_state(
@@ -149,7 +132,7 @@ def _known_state(
     taken = steps[in_cycle].groupby("customer_id")["step"].max()
     latest = rows_at(latest, places(ids, latest["customer_id"]))
     for name in ("opened_on", "lapsed_on", "anchored_on", "closed_on"):
-        state["cycle_" + name.removesuffix("_on")] = _days(latest[name])
+        state["cycle_" + name.removesuffix("_on")] = day_numbers(latest[name])
     known = latest.reindex(columns=["is_unheard"])["is_unheard"]
     state["is_unheard"] = known.astype("boolean").fillna(value=False).to_numpy(bool)
     for name in ("arm", "step_offsets", "close_reason"):
@@ -157,7 +140,7 @@ def _known_state(
     for name in ("cycle_no", "threshold_days"):
         state["stored_" + name] = pd.to_numeric(latest[name]).to_numpy(np.float64)
     state["cycles_this_year"] = values_of(ids, cycles[recent].groupby("customer_id").size()).fillna(0).to_numpy()
-    state["last_step_on"] = _days(values_of(ids, steps.groupby("customer_id")["taken_on"].max()))
+    state["last_step_on"] = day_numbers(values_of(ids, steps.groupby("customer_id")["taken_on"].max()))
     state["last_step"] = values_of(ids, taken).fillna(0).to_numpy(np.float64)
     return state
 
@@ -169,12 +152,12 @@ def _scheduled(schedules: pd.DataFrame, count: int, *, programme: Programme) -> 
     at = np.arange(count)
     known = rows_at(schedules.reindex(columns=columns), np.where(at < len(schedules), at, -1))
     threshold = known["threshold_days"].to_numpy(np.float64)
-    returned = _days(known["last_return_on"])
+    returned = day_numbers(known["last_return_on"])
     return {
         "threshold": threshold,
         "returned": returned,
         # A return by a behaviour the trigger does not count is life, too: the silence starts again from it.
-        "lapsed": np.fmax(_days(known["lapsed_on"]), returned + threshold),
+        "lapsed": np.fmax(day_numbers(known["lapsed_on"]), returned + threshold),
         "is_touched_once": known["is_touched_once"].fillna(value=False).to_numpy(bool),
         "offsets": np.column_stack([known[name].to_numpy(np.float64) - threshold for name in dues]),
     }
@@ -212,10 +195,7 @@ def _offsets(state: _State, programme: Programme) -> NDArray[np.float64]:
     if programme.ladder.mode != "calendar":
         fresh = fresh - fresh[:, :1]
     stored = np.full_like(fresh, np.nan)
-    texts = pd.Series(state["stored_step_offsets"][is_open])
-    if len(texts):
-        parts = texts.astype("str").str.split(",", expand=True).iloc[:, : fresh.shape[1]].apply(pd.to_numeric)
-        stored[is_open, : parts.shape[1]] = parts.to_numpy(np.float64)
+    stored[is_open] = offsets_of(state["stored_step_offsets"][is_open], steps=fresh.shape[1])
     return np.asarray(np.where(is_open[:, None], stored, fresh), dtype=np.float64)
 
 
@@ -284,9 +264,9 @@ def _described(state: _State, rungs: _Rungs, *, programme: Programme, today: flo
         "cycle_no": np.nan_to_num(state["stored_cycle_no"]).astype(np.int64) + opens,
         **_cycle_rows(state, opens),
         "step": step,
-        "step_due_on": _dates(rungs.due, where=step > 0),
-        "ends_on": _dates(rungs.ends, where=walks),
-        "last_step_on": _dates(state["last_step_on"]),
+        "step_due_on": dates(rungs.due, where=step > 0),
+        "ends_on": dates(rungs.ends, where=walks),
+        "last_step_on": dates(state["last_step_on"]),
         "is_step_due": (step > 0) & (today >= rungs.due),
         "is_step_missed": (step > np.where(is_open, state["last_step"], 0) + 1) & (today < rungs.due),
         "is_ladder_done": walks & (rungs.step == 0) & ~ended,
@@ -307,18 +287,9 @@ def _cycle_rows(state: _State, opens: NDArray[np.bool_]) -> _State:
     new_threshold = np.where(opens, state["threshold"], np.nan)
     return {
         "arm": np.where(is_open, state["stored_arm"], None),
-        "opened_on": _dates(state["opened"], where=on_ladder),
-        "lapsed_on": _dates(np.asarray(np.where(is_open, state["cycle_lapsed"], state["lapsed"]))),
-        "anchored_on": _dates(state["anchored"], where=on_ladder),
+        "opened_on": dates(state["opened"], where=on_ladder),
+        "lapsed_on": dates(np.asarray(np.where(is_open, state["cycle_lapsed"], state["lapsed"]))),
+        "anchored_on": dates(state["anchored"], where=on_ladder),
         "cycle_threshold_days": np.where(is_open, state["stored_threshold_days"], new_threshold),
-        "step_offsets": _offset_texts(state["offsets"], on_ladder),
+        "step_offsets": offset_texts(state["offsets"], on_ladder),
     }
-
-
-def _offset_texts(offsets: NDArray[np.float64], wanted: NDArray[np.bool_]) -> Texts:
-    """Return each cycle's offsets as text, e.g. `0,30,60` or, of one step, `0`; empty where there is no cycle."""
-    distinct, which = np.unique(np.nan_to_num(offsets[wanted], nan=-np.inf), axis=0, return_inverse=True)
-    texts = [",".join(str(int(day)) if np.isfinite(day) else "" for day in row).rstrip(",") for row in distinct]
-    codes = np.zeros(len(offsets), dtype=np.int64)
-    codes[wanted] = which + 1
-    return named(codes, ["", *texts])

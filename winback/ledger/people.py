@@ -15,7 +15,7 @@ from sqlalchemy import and_, literal, or_, select, union_all
 from winback.core.buckets import BUCKETS
 from winback.core.matching import is_among, places
 from winback.core.reasons import Reason
-from winback.ledger import bulk, keys, refusals
+from winback.ledger import bulk, keys, refusals, who_refused
 from winback.ledger.message_tables import messages
 from winback.ledger.people_tables import consents, contacts, suppressions
 from winback.ledger.verdicts import with_bucket
@@ -233,7 +233,7 @@ def _is_erased(
     connection: Connection, ids: pd.Series, is_unknown: NDArray[np.bool_], *, pepper: bytes
 ) -> NDArray[np.bool_]:
     """Return who asked to be forgotten; they are not among the contacts, so only unknown ids are looked at."""
-    erased = refusals.erased_among(connection, ids[is_unknown].unique().tolist(), pepper=pepper)
+    erased = who_refused.erased_among(connection, ids[is_unknown].unique().tolist(), pepper=pepper)
     return ids.isin(erased).to_numpy(dtype=bool) if erased else np.zeros(len(ids), dtype=bool)
 
 

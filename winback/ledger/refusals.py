@@ -34,7 +34,6 @@ STOP_WORD = "stop_word"
 """The source of what a text with a stop word took; START gives back this and nothing else."""
 
 _KEY_COLUMNS = {"email": contacts.c.email_hmac, "sms": contacts.c.sms_hmac, "whatsapp": contacts.c.whatsapp_hmac}
-_REASONS = {reason.value: reason for reason in PRECEDENCE}
 _BLOCK = 1000
 
 
@@ -62,17 +61,6 @@ class Act(NamedTuple):
     effective_on: date
     source: str
     actor: str
-
-
-class Refusal(NamedTuple):
-    """One suppression that holds."""
-
-    channel: str
-    kind: str
-    reason: Reason
-    programme: str | None
-    effective_on: date
-    source: str
 
 
 def suppress(
@@ -105,7 +93,7 @@ def suppress(
     if reason not in PRECEDENCE:
         message = f"{reason} is no reason to suppress: expected one of {', '.join(PRECEDENCE)}"
         raise ValueError(message)
-    about = list(_entries(connection, target, pepper=pepper))
+    about = list(entries_of(connection, target, pepper=pepper))
     entries = [one for one in about if reason is not Reason.INVALID_ADDRESS or one[1] == "address"]
     let_claims_end(connection, [key for _, kind, key in entries])
     listens = outgoing.listeners(connection, "suppression")
@@ -160,20 +148,6 @@ def sunset(
     return count
 
 
-def is_opted_out(connection: Connection, target: Target, *, pepper: bytes) -> bool:
-    """Whether an opt-out of this target would change nothing: all of it holds, and no START can take it back."""
-    wanted = set(_entries(connection, target, pepper=pepper))
-    columns = suppressions.c.channel, suppressions.c.kind, suppressions.c.key
-    holds = select(*columns).where(
-        or_(*(and_(*matches(entry)) for entry in wanted)),
-        suppressions.c.reason == Reason.OPTED_OUT.value,
-        suppressions.c.programme == "",
-        suppressions.c.lifted_at.is_(None),
-        suppressions.c.source != STOP_WORD,
-    )
-    return bool(wanted) and wanted <= {tuple(row) for row in connection.execute(holds)}
-
-
 def lift(
     connection: Connection,
     target: Target,
@@ -191,7 +165,7 @@ def lift(
     programme. With ``source``, only what came from there is lifted: :data:`STOP_WORD` for START. That undoes a sunset,
     too, on its channel.
     """
-    entries = list(_entries(connection, target, pepper=pepper))
+    entries = list(entries_of(connection, target, pepper=pepper))
     about = [and_(*matches(entry)) for entry in entries]
     change = suppressions.update().where(
         or_(*about),
@@ -233,36 +207,14 @@ def _lift_sunset(connection: Connection, customer_ids: Sequence[str], act: Act, 
     return [row.key for row in found]
 
 
-def refusals_of(connection: Connection, customer_id: str, *, pepper: bytes) -> list[Refusal]:
-    """Return what holds for one customer, by id, by address or by erasure, the strongest first."""
-    entries = [*_entries(connection, Target(customer_id=customer_id), pepper=pepper), *_all_channels(customer_id)]
-    erased = (ALL, "erased", keys.customer_key(pepper, customer_id))
-    columns = [getattr(suppressions.c, name) for name in Refusal._fields]
-    query = select(*columns).where(
-        or_(*(and_(*matches(entry)) for entry in {*entries, erased})), suppressions.c.lifted_at.is_(None)
-    )
-    found = [Refusal(*row) for row in connection.execute(query.order_by(suppressions.c.id))]
-    found = [one._replace(reason=_REASONS[one.reason], programme=one.programme or None) for one in found]
-    return sorted(found, key=lambda one: PRECEDENCE.index(one.reason))
+def entries_of(connection: Connection, target: Target, *, pepper: bytes) -> Iterator[tuple[str, str, str]]:
+    """Yield (channel, kind, key) of every suppression that is about the target.
 
-
-def is_erased(connection: Connection, customer_id: str, *, pepper: bytes) -> bool:
-    """Whether this customer asked to be forgotten."""
-    return bool(erased_among(connection, [customer_id], pepper=pepper))
-
-
-def erased_among(connection: Connection, customer_ids: Sequence[str], *, pepper: bytes) -> set[str]:
-    """Return which of these customers asked to be forgotten; their rows must not be stored again.
-
-    One keyed hash a customer, unless nobody was ever erased: ask for the new ones of a load only.
+    Raises
+    ------
+    ValueError
+        If the target names nobody.
     """
-    query = select(suppressions.c.key).where(suppressions.c.kind == "erased")
-    erased = set(connection.scalars(query))
-    return {one for one in customer_ids if keys.customer_key(pepper, one) in erased} if erased else set()
-
-
-def _entries(connection: Connection, target: Target, *, pepper: bytes) -> Iterator[tuple[str, str, str]]:
-    """Yield (channel, kind, key) of every suppression that is about the target."""
     if not (target.address or target.customer_id or (target.address_key and target.channel)):
         message = "a refusal needs an address or a customer id"
         raise ValueError(message)
@@ -296,10 +248,6 @@ def _has(channel: str, key: str, address: str, pepper: bytes) -> ColumnElement[b
 def _fits(channel: str, address: str) -> bool:
     """Whether an address is one of the channel's kind."""
     return ("@" in address) == (channel == "email")
-
-
-def _all_channels(customer_id: str) -> list[tuple[str, str, str]]:
-    return [(channel, "customer", customer_id) for channel in keys.CHANNELS]
 
 
 def _renew(

@@ -12,10 +12,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from winback.core.reasons import Reason
-from winback.ledger import engagements, links, preferences, refusals
+from winback.ledger import engagements, links, preferences, refusals, who_refused
 from winback.ledger.gate_facts import ADDRESS_COLUMNS
 from winback.ledger.preferences import LASTING_BASES, Preference
-from winback.ledger.refusals import Act, Refusal, Target
+from winback.ledger.refusals import Act, Target
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from winback.ledger.engine import Ledger
     from winback.ledger.links import Addressed
+    from winback.ledger.who_refused import Refusal
 
 SOURCE = "preference_page"
 PAUSES_DAYS = (30, 90)
@@ -123,7 +124,7 @@ def stop_everything(ledger: Ledger, before: Standing, *, now: datetime, today: d
     act = Act(now, today, source=SOURCE, actor=SOURCE)
     target = Target(None, customer_id=before.message.customer_id)
     with ledger.reading() as connection:
-        if refusals.is_opted_out(connection, target, pepper=ledger.pepper):
+        if who_refused.is_opted_out(connection, target, pepper=ledger.pepper):
             return
     with ledger.writing() as connection:
         refusals.suppress(connection, target, act, pepper=ledger.pepper, reason=Reason.OPTED_OUT)
@@ -168,7 +169,7 @@ class _Change:
                 self._lift(None, programme)
 
     def _is_all_refused(self) -> bool:
-        found = refusals.refusals_of(self.connection, self.customer_id, pepper=self.pepper)
+        found = who_refused.refusals_of(self.connection, self.customer_id, pepper=self.pepper)
         return any(one.channel == refusals.ALL and one.programme is None for one in found)
 
     def _lift(self, channel: str | None, programme: str | None = None) -> None:
@@ -193,7 +194,7 @@ def _look(
     contact = None if message.is_erased else preferences.read_person(connection, message.customer_id)
     if contact is None:
         return None
-    held = refusals.refusals_of(connection, message.customer_id, pepper=pepper)
+    held = who_refused.refusals_of(connection, message.customer_id, pepper=pepper)
     said = preferences.newest_consents(connection, message.customer_id)
     wished = preferences.read_preferences(connection, [message.customer_id]).get(message.customer_id, Preference())
     on: dict[str, bool] = {}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from winback import documents
 from winback.core import explanation
-from winback.core.decision_rules import COLUMNS
+from winback.core.decision_facts import COLUMNS
 from winback.core.reasons import Reason
 from winback.errors import UsageError
 from winback.ledger import contact_rows, decided, queue

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from winback.channels.outbox_pages import remove_pages
 from winback.channels.registry import outbox_of
 from winback.errors import StoreUnavailable
-from winback.ledger import erasure, refusals
+from winback.ledger import erasure, refusals, who_refused
 from winback.night.opening import open_store
 from winback.night.pepper import open_project_ledger
 from winback.night.refuse import require_customer
@@ -38,7 +38,7 @@ def forget(project: Project, customer_id: str, *, actor: str, now: datetime) -> 
     act = refusals.Act(now, project.business_date(now), source="cli", actor=actor)
     with open_project_ledger(project) as ledger, ledger.lock("night"):
         with ledger.writing() as connection:
-            if not refusals.is_erased(connection, customer_id, pepper=ledger.pepper):
+            if not who_refused.is_erased(connection, customer_id, pepper=ledger.pepper):
                 require_customer(connection, customer_id)
             counts = erasure.forget(connection, customer_id, act, pepper=ledger.pepper)
         ledger.scrub()

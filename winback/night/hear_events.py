@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from winback.core.reasons import Reason
-from winback.ledger import diary, heard_events, refusals, signs_of_life, webhook_calls
+from winback.ledger import diary, heard_events, refusals, signs_of_life, webhook_calls, who_refused
 from winback.ledger.heard_events import Heard
 from winback.ledger.listed import among
 from winback.ledger.people_tables import contacts
@@ -53,7 +53,7 @@ def hear_events(
             return None
         diary.lock(connection)  # whoever forgets one of these meanwhile comes before all that follows, or after it
         ids = sorted({one.customer_id for one in told.events} | set(told.refusing))
-        erased = refusals.erased_among(connection, ids, pepper=ledger.pepper)
+        erased = who_refused.erased_among(connection, ids, pepper=ledger.pepper)
         events = [one for one in told.events if one.customer_id not in erased]
         new = heard_events.keep(connection, [Heard(source, *one) for one in events], now=now) if source else 0
         signs_of_life.note_signs(connection, _signs(events, _known(connection, ids), now=now))
@@ -94,5 +94,5 @@ def _instant(text: str) -> datetime | None:
 def _refuse(connection: Connection, customer_id: str, act: Act, *, pepper: bytes) -> None:
     """Stop all marketing to a customer; said again it changes nothing."""
     target = Target(customer_id=customer_id)
-    if not refusals.is_opted_out(connection, target, pepper=pepper):
+    if not who_refused.is_opted_out(connection, target, pepper=pepper):
         refusals.suppress(connection, target, act, pepper=pepper, reason=Reason.OPTED_OUT)

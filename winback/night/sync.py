@@ -22,7 +22,7 @@ from winback.core.feed_guards import Hold, day_ends_at
 from winback.core.row_rules import STANDARD_BEHAVIOURS
 from winback.core.sieve import faults_frame, mask
 from winback.errors import SourceError, SourceUnavailable
-from winback.ledger import loads, people, quarantined_rows, refusals
+from winback.ledger import loads, people, quarantined_rows, who_refused
 from winback.ledger.loads import Load, Override
 from winback.night.check import read_programmes
 from winback.night.judge_feeds import accepted_holds, judge_feed
@@ -180,7 +180,7 @@ def _leave_out_erased(ledger: Ledger, works: list[Work]) -> None:
             if work.feed is None or work.feed.events is None:
                 continue
             ids = work.feed.events["customer_id"]
-            erased = refusals.erased_among(connection, pc.unique(ids).to_pylist(), pepper=ledger.pepper)
+            erased = who_refused.erased_among(connection, pc.unique(ids).to_pylist(), pepper=ledger.pepper)
             if erased:
                 kept = work.feed.events.filter(pc.invert(pc.is_in(ids, pa.array(sorted(erased), pa.string()))))
                 work.counts["erased"] += len(ids) - len(kept)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from winback import documents
-from winback.core.decision_rules import COLUMNS
+from winback.core.decision_facts import COLUMNS
 from winback.errors import UsageError
 from winback.ledger import queue, verdicts
 from winback.night.explain import known_nights

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from winback.core.reasons import Reason
-from winback.ledger import links, refusals
+from winback.ledger import links, refusals, who_refused
 from winback.ledger.refusals import Act, Target
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def unsubscribe(ledger: Ledger, prefix: str, *, now: datetime, today: date) -> A
     """
     with ledger.reading() as connection:
         message = links.find_message(connection, prefix)
-        if message is None or refusals.is_opted_out(connection, target_of(message), pepper=ledger.pepper):
+        if message is None or who_refused.is_opted_out(connection, target_of(message), pepper=ledger.pepper):
             return message
     act = Act(now, today, source=SOURCE, actor=SOURCE)
     with ledger.writing() as connection:
