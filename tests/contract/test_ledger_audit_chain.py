@@ -11,7 +11,7 @@ import pytest
 from alembic import command
 from sqlalchemy import func, inspect, select, text
 
-from winback.errors import MigrationNeeded
+from winback.errors import MigrationNeeded, StoreUnavailable
 from winback.ledger import diary, migrations, schema
 from winback.ledger.connections import make_engine
 from winback.ledger.control_tables import audit
@@ -216,3 +216,17 @@ def test_an_upgrade_that_fails_leaves_the_old_version_whole(old, empty_url):
     with old.reading() as connection:
         assert "receipts" not in inspect(connection).get_table_names()
         assert "line_hash" not in {column["name"] for column in inspect(connection).get_columns("audit")}
+
+
+def test_an_upgrade_that_finds_rows_of_nobody_changes_nothing(old, empty_url):
+    """SQLite is not asked while its tables are copied, so it is asked at the end."""
+    if not old.is_sqlite:
+        pytest.skip("PostgreSQL copies no table and asks all the time: such a row cannot be there")
+    with old.engine.connect() as connection:
+        connection.execution_options(winback_writing=True, winback_rebuilding=True)
+        connection.execute(text("UPDATE attempts SET message_id = 'gone'"))
+        connection.commit()
+    with pytest.raises(StoreUnavailable, match="rows of attempts belong to rows that are not there"):
+        upgrade(empty_url)
+    with old.reading() as connection:
+        assert "receipts" not in inspect(connection).get_table_names()

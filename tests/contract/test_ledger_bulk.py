@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
+from winback.errors import StoreUnavailable
 from winback.ledger import bulk
 from winback.ledger.control_tables import meta
 from winback.ledger.night_tables import decisions, nights, quarantine
@@ -216,6 +217,28 @@ def test_an_unknown_column_is_refused_by_name(ledger):
     frame = _nights(days=["2026-01-01"], hashes=["p"]).rename(columns={"plan_hash": "plan_hush"})
     with ledger.writing() as connection, pytest.raises(ValueError, match="nights has no column plan_hush"):
         bulk.insert_new(connection, nights, frame)
+
+
+def test_a_database_that_fails_under_a_frame_is_unusable_as_under_anything_else(ledger):
+    """The driver writes frames by itself: its errors come unwrapped, and a stranger would read a traceback."""
+    frame = pd.DataFrame({"key": [f"{place:06d}" for place in range(20_000)], "value": "v"})
+
+    def write() -> None:
+        with ledger.writing() as connection:
+            if ledger.is_sqlite:
+                pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+                connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 1}")
+            else:
+                mine = connection.scalar(select(func.pg_backend_pid()))
+                with ledger.writing() as other:
+                    other.execute(select(func.pg_terminate_backend(mine)))
+            bulk.insert_new(connection, meta, frame)
+
+    with pytest.raises(StoreUnavailable, match=r"cannot be used: .*(full|lost|terminat)"):
+        write()
+    ledger.engine.dispose()
+    with ledger.reading() as connection:
+        assert connection.scalar(select(func.count()).where(meta.c.value == "v")) == 0
 
 
 def test_text_sorts_by_code_point_on_both(ledger):

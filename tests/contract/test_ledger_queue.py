@@ -108,7 +108,7 @@ def test_a_claim_hands_over_everything_a_sender_needs(ledger):
 
 
 def test_a_claim_never_sorts_the_queue(ledger):
-    """On SQLite the index of a programme would be taken, and every claim of a long queue would cost more."""
+    """By another index every claim of a long queue would cost more."""
     if not ledger.is_sqlite:
         pytest.skip("about SQLite's planner")
     rows.populate(ledger, "a", "b")

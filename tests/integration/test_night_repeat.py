@@ -85,10 +85,12 @@ def test_shards_and_the_order_of_the_feeds_change_nothing(tmp_path, undisturbed,
 
 
 @pytest.mark.postgres
-def test_postgresql_decides_like_sqlite_to_the_byte(tmp_path, undisturbed, postgres_shared):
+@pytest.mark.parametrize(("shards", "later_shards"), [(1, 1), (7, 4)])
+def test_postgresql_decides_like_sqlite_to_the_byte(tmp_path, undisturbed, postgres_shared, shards, later_shards):
+    """Its shards are written side by side."""
     databases.empty(postgres_shared)
     shop = Shop(tmp_path / "shop", environment={"WINBACK_DATABASE_URL": postgres_shared})
-    assert told(shop, two_nights(shop)) == undisturbed
+    assert told(shop, two_nights(shop, shards, later_shards)) == undisturbed
 
 
 def test_a_plan_writes_nothing_but_its_file(shop):

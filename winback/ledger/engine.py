@@ -88,7 +88,7 @@ class Ledger:
         StoreUnavailable
             If the database cannot be reached or written.
         """
-        with translated(self.engine.url), self.engine.connect() as connection:
+        with translated(self.engine), self.engine.connect() as connection:
             connection.execution_options(winback_writing=True, **{outgoing.OPTION: self.listeners})
             with connection.begin():
                 yield connection
@@ -96,7 +96,7 @@ class Ledger:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One transaction that sees one state of the ledger and cannot write; it never waits for a writer."""
-        with translated(self.engine.url), self.engine.connect() as connection:
+        with translated(self.engine), self.engine.connect() as connection:
             if not self.is_sqlite:
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
@@ -112,7 +112,7 @@ class Ledger:
             with self.reading() as connection:
                 yield connection
             return
-        with translated(self.engine.url), self._glances.connect() as connection:
+        with translated(self.engine), self._glances.connect() as connection:
             yield connection
 
     @contextmanager
@@ -147,7 +147,7 @@ class Ledger:
 
     @contextmanager
     def _advisory_lock(self, name: str) -> Iterator[bool]:
-        with translated(self.engine.url), self.engine.connect() as connection:
+        with translated(self.engine), self.engine.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT")
             with locks.advisory_lock(connection, name) as is_held:
                 yield is_held
@@ -156,7 +156,7 @@ class Ledger:
         """Make what was deleted unreadable in the SQLite file by rebuilding it; PostgreSQL vacuums by itself."""
         if not self.is_sqlite:
             return
-        with translated(self.engine.url):
+        with translated(self.engine):
             self.engine.dispose()
             raw = self.engine.raw_connection()
             try:
@@ -212,8 +212,7 @@ def upgrade(url: str) -> str:
     """Bring the database to this program's version, all or nothing, and return the revision."""
     ledger = Ledger(make_engine(url, create=True), pepper=None)
     try:
-        with ledger.writing() as connection:
-            _migrate(connection)
+        _migrate(ledger)
     finally:
         ledger.close()
     return schema.REVISION
@@ -236,10 +235,19 @@ def check(url: str) -> Check:
     return Check(revision, schema.REVISION, tuple(problems))
 
 
-def _migrate(connection: Connection) -> None:
+def _migrate(ledger: Ledger) -> None:
+    """Bring the tables to this program's version in one transaction.
+
+    SQLite changes a rule of a table by copying it into a new one, which the rows that point to it would forbid. So on
+    this one connection it does not ask where they point; the migrations ask at their end.
+    """
     from winback.ledger import migrations  # noqa: PLC0415  Alembic would cost half of a sender's start
 
-    migrations.upgrade(connection)
+    with translated(ledger.engine), ledger.engine.connect() as connection:
+        connection.execution_options(winback_writing=True, winback_rebuilding=True)
+        with connection.begin():
+            migrations.upgrade(connection)
+    ledger.engine.dispose()
 
 
 def _revision(connection: Connection) -> str | None:
@@ -258,8 +266,7 @@ def _require_version(ledger: Ledger, *, create: bool) -> None:
         what = f"the database holds tables that are not winback's ({', '.join(sorted(strangers))}): use an empty one"
         raise StoreUnavailable(what)
     if revision is None and create:
-        with ledger.writing() as connection:
-            _migrate(connection)
+        _migrate(ledger)
     elif revision != schema.REVISION:
         found = f"has version {revision}" if revision else "is empty"
         what = f"the database {found}, this winback needs {schema.REVISION}: run `winback db upgrade`"

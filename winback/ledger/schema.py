@@ -18,7 +18,7 @@ from winback.ledger import (
 )
 from winback.ledger.columns import REGISTER
 
-REVISION = "0008"
+REVISION = "0009"
 """The revision of the migrations this program works with; a test says it is their head."""
 
 VERSION_TABLE = "winback_version"

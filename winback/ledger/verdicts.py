@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from winback.core.buckets import BUCKETS, buckets
 from winback.core.reasons import Action, Reason
 from winback.ledger import bulk, keys
+from winback.ledger.listed import among
 from winback.ledger.message_tables import messages
 from winback.ledger.night_tables import decisions
 from winback.ledger.queue import MessageState
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+_STEP = "programme", "customer_id", "cycle", "step"
 _RECENT = ("message_id", "programme", "customer_id", "cycle", "step", "channel", "state", "address_hmac", "local_day")
 
 
@@ -96,18 +98,15 @@ def queue_messages(connection: Connection, frame: pd.DataFrame, *, pepper: bytes
     """
     if frame.empty:
         return Queued(0, 0, 0)
-    parts = zip(frame["programme"], frame["customer_id"], frame["cycle"], frame["step"], strict=True)
-    names = "programme", "customer_id", "cycle", "step"
     # A keyed hash has no vectorised form; there are as many of these as messages, not as customers.
-    ids = [keys.message_id(pepper, **dict(zip(names, one, strict=True))) for one in parts]
+    ids = keys.message_ids(pepper, zip(*(frame[name].tolist() for name in _STEP), strict=True))
     rows = with_bucket(frame).assign(message_id=pd.array(ids, dtype="str"), state=MessageState.PLANNED.value)
-    # In the order in which they are claimed, a claim of 200 writes 30 pages of the database and not 200.
+    # As they lie they are claimed. In the order of their ids a claim of 200 writes 30 pages of the database, not 200.
     rows = rows.sort_values("message_id", kind="stable")
     new = bulk.insert_new(connection, messages, rows)
     if new == len(rows):
         return Queued(new, 0, 0)
-    nights = pd.to_datetime(rows["as_of"]).dt.date.unique().tolist()
-    stored = connection.scalars(select(messages.c.message_id).where(messages.c.as_of.in_(nights))).all()
+    stored = connection.scalars(select(messages.c.message_id).where(among(messages.c.message_id)), {"these": ids}).all()
     missing = rows[~rows["message_id"].isin(stored)]
     cancelled = missing.assign(
         address_hmac=pd.array([None] * len(missing), dtype="str"),

@@ -7,6 +7,7 @@ happen: half a shard, or a second message for a step because a night was run aga
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -15,6 +16,7 @@ from winback.core import decisions
 from winback.core.buckets import bounds
 from winback.core.reasons import Action
 from winback.ledger import cycles, live_nights, refusals, stored_plans, verdicts
+from winback.ledger.parallel import each_in_parallel
 from winback.night.announce import announce
 from winback.night.attach import attach
 
@@ -50,9 +52,10 @@ def apply(night: Night, plan: Plan, *, templates: Templates, run_id: str) -> int
         is_repeated = verdicts.has_decisions(connection, night.as_of)
     new = 0
     if not _covers_everything(written):
-        for shard in range(night.shards):
-            new += _apply_shard(night, plan, shard, templates, is_repeated=is_repeated)
-            night.progress("write", shard + 1, night.shards)
+        write = partial(_apply_shard, night, plan, templates=templates, is_repeated=is_repeated)
+        for done, count in enumerate(each_in_parallel(night.ledger, write, range(night.shards)), start=1):
+            new += count
+            night.progress("write", done, night.shards)
     with night.ledger.writing() as connection:
         kept = {name: plan.summary[name] for name in ("starts", "programmes", "plan_hash")}
         kept[live_nights.LIVE] = _is_live(connection, night, plan)
@@ -75,7 +78,7 @@ def _covers_everything(written: set[tuple[int, int]]) -> bool:
     return reached == bounds(0, 1)[1]
 
 
-def _apply_shard(night: Night, plan: Plan, shard: int, templates: Templates, *, is_repeated: bool) -> int:
+def _apply_shard(night: Night, plan: Plan, shard: int, *, templates: Templates, is_repeated: bool) -> int:
     """Write one shard in one transaction; return how many messages are new."""
     low, high = bounds(shard, night.shards)
     rows, single = plan.rows(shard), plan.one_each(shard)
@@ -84,11 +87,12 @@ def _apply_shard(night: Night, plan: Plan, shard: int, templates: Templates, *, 
         if is_repeated:
             verdicts.withdraw_decisions(connection, night.as_of, low=low, high=high)
         verdicts.write_decisions(connection, decisions.public(single).assign(plan_hash=plan.plan_hash))
-        _write_changes(connection, decisions.changes(rows), at=night.now)
         sent = rows[rows["action"] == Action.SEND.value]
         messages = _messages(night, plan, sent.assign(locale=plan.locales(shard, sent["customer_id"])), templates)
         queued = verdicts.queue_messages(connection, messages, pepper=night.pepper)
         attach(connection, night, messages)
+        # Last: a sunset keeps all other writers of the audit log waiting until this shard is committed.
+        _write_changes(connection, decisions.changes(rows), at=night.now)
         cycles.mark_shard(
             connection, as_of=night.as_of, plan_hash=plan.plan_hash, low=low, high=high, written_at=night.now
         )

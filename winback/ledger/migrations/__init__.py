@@ -10,6 +10,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
+from winback.errors import StoreUnavailable
 from winback.ledger import schema
 
 if TYPE_CHECKING:
@@ -25,10 +26,19 @@ def configuration(connection: Connection | None = None) -> Config:
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the tables to the newest version; two programs that start at once take turns."""
+    """Bring the tables to the newest version; two programs that start at once take turns.
+
+    Raises
+    ------
+    StoreUnavailable
+        If rows point to rows that are not there (SQLite).
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('winback.upgrade'))"))
     command.upgrade(configuration(connection), "head")
+    if connection.dialect.name == "sqlite" and (lost := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
+        named = ", ".join(sorted({str(row[0]) for row in lost}))
+        raise StoreUnavailable(f"rows of {named} belong to rows that are not there: nothing was upgraded")
 
 
 def differences(connection: Connection) -> list[str]:
