@@ -9,11 +9,14 @@ import ledger_rows as rows
 import pandas as pd
 import psycopg
 import pytest
-from sqlalchemy import func, select
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import BigInteger, Column, Date, Double, Integer, MetaData, SmallInteger, Table, func, select
 from sqlalchemy.exc import DBAPIError
 
 from winback.errors import StoreUnavailable
 from winback.ledger import bulk
+from winback.ledger.columns import Instant, String
 from winback.ledger.control_tables import meta
 from winback.ledger.night_tables import decisions, nights, quarantine
 
@@ -87,6 +90,58 @@ def test_numbers_keep_their_value_and_missing_ones_stay_missing(ledger):
         "bucket": "int64",
         "threshold_days": "float64",
     }
+
+
+def test_a_number_that_does_not_fit_into_its_column_is_refused_on_both(ledger):
+    frame = rows.decisions("a").assign(bucket=[40_000])
+    with pytest.raises(ValueError, match="40000 not in range"), ledger.writing() as connection:
+        bulk.insert_new(connection, decisions, frame)
+
+
+_TEXTS = st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+_HELD = Table(
+    "held",
+    MetaData(),
+    Column("place", BigInteger, nullable=False),
+    Column("words", String),
+    Column("day", Date),
+    Column("moment", Instant),
+    Column("number", Integer),
+    Column("small", SmallInteger, nullable=False),
+    Column("share", Double),
+    prefixes=["TEMPORARY"],
+)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | _TEXTS,
+            st.none() | st.dates(),
+            st.none() | st.datetimes(timezones=st.just(UTC)),
+            st.none() | st.integers(-(2**31), 2**31 - 1),
+            st.integers(-(2**15), 2**15 - 1),
+            st.none() | st.floats(allow_nan=False),
+        ),
+        min_size=1,
+    )
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_value_of_any_type_comes_back_and_a_missing_one_stays_missing(ledger, values):
+    """Read by SQLAlchemy, not by what wrote it."""
+    words, days, moments, numbers, small, shares = map(list, zip(*values, strict=True))
+    frame = pd.DataFrame({"place": range(len(values)), "words": pd.array(words, dtype="str"), "small": small}).assign(
+        day=pd.array(days, dtype="object"),
+        moment=pd.array(moments, dtype="object"),
+        number=pd.array(numbers, dtype="Int64"),
+        share=pd.array(shares, dtype="float64"),
+    )
+    with ledger.writing() as connection:
+        _HELD.create(connection)
+        assert bulk.insert_new(connection, _HELD, frame) == len(values)
+        found = connection.execute(select(_HELD).order_by(_HELD.c.place)).all()
+        _HELD.drop(connection)
+    assert [tuple(row)[1:] for row in found] == values
 
 
 def test_a_long_answer_is_one_whole_though_its_first_values_are_all_missing(ledger):
