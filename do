@@ -50,9 +50,11 @@ PIP_TO_UV = {
     "proxy": "ALL_PROXY",
 }
 
-# On every core, but each file of tests on one of them: its tests share servers and made-up seasons. In the order of the
-# folders: by number of tests, the few that kill for minutes would come last, and all other processes wait.
-WHOLE_SUITE = ["--numprocesses", "auto", "--maxprocesses", "8", "--dist", "loadfile", "--no-loadscope-reorder"]
+# One process more than cores, because a third of the time is waiting for what was started or killed. Each file of tests
+# is for one of them: its tests share servers and made-up seasons. In the order of the folders: by number of tests, the
+# few that kill for minutes would come last, and all other processes wait.
+TEST_PROCESSES = min(8, 1 + (os.cpu_count() or 1))
+WHOLE_SUITE = ["--numprocesses", str(TEST_PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 # What every process of a night, of Prefect and of the tests imports.
 EVERYDAY_MODULES = ["flows.nightly", "winback.cli.night_commands", "prefect.server.api.server", "prefect.cli", "pytest"]

@@ -127,7 +127,7 @@ def test_what_every_process_imports_is_compiled_once_whatever_the_machine_says(d
 @pytest.mark.parametrize(
     ("asked", "given"),
     [
-        ((), "--numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder"),
+        ((), f"--numprocesses {min(8, 1 + os.cpu_count())} --dist loadfile --no-loadscope-reorder"),
         (("tests/unit", "-k", "ladder"), "tests/unit -k ladder"),
     ],
 )
