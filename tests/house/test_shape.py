@@ -97,6 +97,17 @@ def test_flows_and_tasks_import_at_the_top():
     assert not inner
 
 
+def test_one_module_warms_the_fork_server():
+    """A process has one, whoever starts it first says what it imports, and everybody else's processes start cold."""
+    warming = [
+        place(file)
+        for file in modules(*HOUSE, "bench", "tests")
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Call) and ast.unparse(node).endswith("get_context('forkserver')")
+    ]
+    assert warming == ["bench/killing/sender.py:1"]
+
+
 def public(body: list[ast.stmt]) -> list[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     return [node for node in body if isinstance(node, kinds) and not node.name.startswith("_")]

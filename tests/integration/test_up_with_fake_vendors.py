@@ -114,7 +114,8 @@ def test_the_doubles_report_to_the_pages_that_are_started_beside_them(services):
         time.sleep(0.1)
     assert json.loads(heard[0])["status"] == 204
     with closing(sqlite3.connect(services.project / "var" / "winback.db")) as ledger:
-        assert ledger.execute("SELECT vendor, receipts FROM webhook_calls").fetchall() == [("sendgrid", 1)]
+        calls = ledger.execute("SELECT vendor, receipts FROM webhook_calls").fetchall()
+    assert set(calls) == {("sendgrid", 1)}, "later reports may have come as well"
 
 
 def test_pages_that_do_not_start_are_named_with_their_log(services):
