@@ -38,18 +38,7 @@ def queue_each(
     """
     everybody, channel = contacts["customer_id"], contacts["channel"]
     addresses = contacts["email_key"].where(channel == "email", contacts["phone"])
-    basis = contacts.get("basis", "express")
     person = contacts.drop(columns=["channel", "basis"], errors="ignore")
-    consents = pd.DataFrame({"customer_id": everybody, "channel": channel, "purpose": "marketing"}).assign(
-        status="granted", basis=basis, recorded_at=_GIVEN_AT, source="form", wording="v1"
-    )
-    opened = pd.DataFrame({"customer_id": everybody, "programme": "winback", "cycle_no": 1}).assign(
-        **dict.fromkeys(("opened_on", "lapsed_on", "anchored_on"), pd.Timestamp(as_of)),
-        arm="treated",
-        threshold_days=30.0,
-        step_offsets="0,30,60",
-        policy_hash="policy",
-    )
     messages = pd.DataFrame({"customer_id": everybody, "programme": "winback", "channel": channel}).assign(
         cycle=1,
         step=1,
@@ -69,8 +58,25 @@ def queue_each(
     )
     with ledger.writing() as connection:
         people.replace_contacts(connection, person, pepper=ledger.pepper, as_of=as_of)
-        people.add_consents(connection, consents, pepper=ledger.pepper)
-        cycles.open_cycles(connection, opened)
+        people.add_consents(connection, _consents(contacts), pepper=ledger.pepper)
+        cycles.open_cycles(connection, _cycles(everybody, as_of))
         queued = verdicts.queue_messages(connection, messages, pepper=ledger.pepper)
     if queued.new != len(contacts):
         raise RuntimeError(f"{len(contacts)} messages were to be planned: {queued}")
+
+
+def _consents(contacts: pd.DataFrame) -> pd.DataFrame:
+    """Return that everybody agreed to their channel."""
+    given = contacts[["customer_id", "channel"]].assign(purpose="marketing", basis=contacts.get("basis", "express"))
+    return given.assign(status="granted", recorded_at=_GIVEN_AT, source="form", wording="v1")
+
+
+def _cycles(customer_ids: pd.Series, as_of: date) -> pd.DataFrame:
+    """Return a cycle for each, opened that night."""
+    return pd.DataFrame({"customer_id": customer_ids, "programme": "winback", "cycle_no": 1}).assign(
+        **dict.fromkeys(("opened_on", "lapsed_on", "anchored_on"), pd.Timestamp(as_of)),
+        arm="treated",
+        threshold_days=30.0,
+        step_offsets="0,30,60",
+        policy_hash="policy",
+    )

@@ -224,7 +224,7 @@ def _result(message: OutgoingMessage, outcome: Outcome, **facts: Any) -> SendRes
     return SendResult(message_id=message.message_id, outcome=outcome, **facts)
 
 
-def _created(message: OutgoingMessage, created: Any) -> SendResult:  # noqa: ANN401  the package's
+def _created(message: OutgoingMessage, created: Any) -> SendResult:  # noqa: ANN401  the package ships no types
     if sid := vendor_id(created.sid):
         return _result(message, Outcome.ACCEPTED, provider_id=sid, status=_CREATED)
     return _result(message, Outcome.UNKNOWN, status=_CREATED, error="Twilio answered 201 without a sid")

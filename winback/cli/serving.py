@@ -61,8 +61,7 @@ def serve(
 
     def ready(listening: dict[str, str]) -> None:
         addresses.update(listening)
-        lines = [f"{name} pages: {address}" for name, address in listening.items()]
-        say("\n".join([*lines, *_how_to_log_in(project, listening.get("operator"))]))
+        say(_where(project, listening))
 
     with open_project_ledger(project) as ledger, (visit_log := VisitLog(ledger)).writing():
         app = make_public_app(project, ledger, clock=wall_clock, visit_log=visit_log)
@@ -73,6 +72,12 @@ def serve(
             apps.append(Served("operator", counts.watch(pages, name="operator"), LOOPBACK, operator_port))
         serve_apps(apps, ready=ready)
     return Answer(data=addresses, words="Stopped; what was under way is finished.")
+
+
+def _where(project: Project, listening: dict[str, str]) -> str:
+    """Return where the pages listen, and how to log in where there are operator pages."""
+    lines = [f"{name} pages: {address}" for name, address in listening.items()]
+    return "\n".join([*lines, *_how_to_log_in(project, listening.get("operator"))])
 
 
 def _how_to_log_in(project: Project, address: str | None) -> list[str]:

@@ -180,8 +180,8 @@ def _insert(connection: Connection, table: Table, frame: pd.DataFrame, conflict:
     names = ", ".join(quote(str(name)) for name in frame.columns)
     if connection.dialect.name == "sqlite":
         places = ", ".join("?" * len(frame.columns))
-        return f"INSERT INTO {table.name} ({names}) VALUES ({places}) ON CONFLICT {conflict}"  # noqa: S608  our own names
-    return f"INSERT INTO {table.name} ({names}) SELECT {names} FROM incoming ON CONFLICT {conflict}"  # noqa: S608  as above
+        return f"INSERT INTO {table.name} ({names}) VALUES ({places}) ON CONFLICT {conflict}"  # noqa: S608  names of our own schema; values are bound
+    return f"INSERT INTO {table.name} ({names}) SELECT {names} FROM incoming ON CONFLICT {conflict}"  # noqa: S608  names of our own schema
 
 
 def _write(
@@ -260,7 +260,7 @@ def _names(connection: Connection, data: pa.Table) -> str:
     return ", ".join(map(connection.dialect.identifier_preparer.quote, data.column_names))
 
 
-def _copy_into(cursor: Any, name: str, columns: str, data: pa.Table) -> None:  # noqa: ANN401  psycopg's cursor
+def _copy_into(cursor: Any, name: str, columns: str, data: pa.Table) -> None:  # noqa: ANN401  psycopg is an extra: its types may not be there
     with cursor.copy(f"COPY {name} ({columns}) FROM STDIN (FORMAT binary)") as copy:
         for part in binary_copy(data):
             copy.write(part)

@@ -38,6 +38,7 @@ from winback.night.waiting import held_programmes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from winback.night.assess import Fits
@@ -163,18 +164,9 @@ def apply_plan(  # noqa: PLR0913  each is an option of `winback apply` or of the
     require_sound(project.root)
     require_reach(project)
     started = time.monotonic()
-    as_of, begins_at = date.fromisoformat(wanted["as_of"]), datetime.fromisoformat(wanted["begins_at"])
-    again = f"winback plan --as-of {as_of} --out {plan_file}"
+    again = f"winback plan --as-of {wanted['as_of']} --out {plan_file}"
     with (
-        open_night(
-            project,
-            as_of=as_of,
-            now=now,
-            programmes=wanted["programmes"],
-            shards=shards,
-            begins_at=begins_at,
-            progress=progress,
-        ) as night,
+        _open_planned(project, wanted, now=now, shards=shards, progress=progress) as night,
         night.ledger.lock("night"),
         scratch(project) as folder,
     ):
@@ -185,6 +177,21 @@ def apply_plan(  # noqa: PLR0913  each is an option of `winback apply` or of the
         require_agreement(night, worked_out, confirm_count=confirm_count, by=actor, command=command)
         is_lived = is_delivered or is_of_the_past(night)
         return _carry_out(night, worked_out, held, actor=actor, started=started, is_delivered=is_lived)
+
+
+def _open_planned(
+    project: Project, wanted: Mapping[str, Any], *, now: datetime, shards: int | None, progress: Progress
+) -> AbstractContextManager[Night]:
+    """Open the night of a plan as it was when it was worked out."""
+    return open_night(
+        project,
+        as_of=date.fromisoformat(wanted["as_of"]),
+        now=now,
+        programmes=wanted["programmes"],
+        shards=shards,
+        begins_at=datetime.fromisoformat(wanted["begins_at"]),
+        progress=progress,
+    )
 
 
 def is_of_the_past(night: Night) -> bool:

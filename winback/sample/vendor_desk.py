@@ -144,7 +144,7 @@ class VendorDesk:
         teller = self.mails if vendor == fake_mail_vendor.NAME else self.texts
         answer = VendorAnswer(status=0) if rule and not rule.is_accepting else teller.answer(request)
         if not request.number:
-            if request.path == fake_mail_vendor.GLOBAL_PATH and answer.status == 201:  # noqa: PLR2004  created
+            if request.path == fake_mail_vendor.GLOBAL_PATH and answer.status == 201:  # noqa: PLR2004  HTTP status 201: created
                 self.record.event("told", given=orjson.loads(answer.body)["recipient_emails"])
             return Told(answer=answer)
         if answer.status >= HTTPStatus.BAD_REQUEST:  # wrong by itself, so no fault happens to it

@@ -35,7 +35,7 @@ def matching_files(source: str, pattern: Path) -> list[Path]:
     """
     if not any(character in str(pattern) for character in _MAGIC) or pattern.exists():
         return [pattern]
-    files = sorted(Path(name) for name in glob.glob(str(pattern), recursive=True))  # noqa: PTH207  absolute patterns
+    files = sorted(Path(name) for name in glob.glob(str(pattern), recursive=True))  # noqa: PTH207  Path.glob refuses absolute patterns
     if not files:
         raise SourceUnavailable(source, f"no file matches {pattern}: put the files there, or mend the path")
     return files
